@@ -1,0 +1,1 @@
+"""Engines: prompt in, tokens out."""

@@ -1,0 +1,155 @@
+"""What every engine can do: prompts in, streamed pieces and finished generations out."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from qeu.core.generation import Generation, Parameter, Receipt
+from qeu.core.prompts import FieldSpan, Prompt, split_completion
+from qeu.core.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class Row:
+    """One prompt with its own settings; `adapter` None is the base model itself.
+
+    `stop` may be set from any thread at any time and ends this row only.
+    """
+
+    prompt: Prompt
+    sampling: Sampling
+    adapter: str | None = None
+    stop: threading.Event | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """News of one row: `text` is new text to append, counts are totals so far.
+
+    `new_tokens` 0 with empty text means that computation of the prompt has begun.
+    """
+
+    row: int
+    text: str
+    new_tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prompt as a model will read it.
+
+    `text` includes the template's special tokens; `spans` name the fields within it
+    ("template" where the model's own chat template speaks). `notes` say where a role text went
+    if the template has no place for it.
+    """
+
+    text: str
+    spans: tuple[FieldSpan, ...]
+    token_ids: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Length of the prompt in this model's tokens."""
+        return len(self.token_ids)
+
+
+class Backend(Protocol):
+    """An engine with one loaded base model (or one hosted model)."""
+
+    name: str
+    context: int
+
+    def prepare(self, prompt: Prompt) -> Prepared:
+        """Render and tokenize without computing anything."""
+        ...
+
+    def generate(
+        self,
+        rows: Sequence[Row],
+        emit: Callable[[Piece], None] | None = None,
+        *,
+        exact: bool = False,
+    ) -> list[Generation]:
+        """Run all rows together; one generation a row, in their order.
+
+        A row that fails has finish reason "error" and a sentence; the others go on.
+        `emit` is called on the computing thread and must be quick.
+        """
+        ...
+
+
+class EchoBackend:
+    """Tests only: writes the prompt's last words back, a word at a time, through the same shapes."""
+
+    name = "echo"
+    context = 1_000
+
+    def prepare(self, prompt: Prompt) -> Prepared:
+        """One token a character."""
+        text = prompt.text or "\n".join(m.content for m in prompt.messages)
+        return Prepared(text, (FieldSpan("template", 0, len(text)),), tuple(map(ord, text)))
+
+    def generate(
+        self,
+        rows: Sequence[Row],
+        emit: Callable[[Piece], None] | None = None,
+        *,
+        exact: bool = False,
+    ) -> list[Generation]:
+        """Echo every row, honouring `max_new_tokens` (words) and each row's stop."""
+        return [self._echo(index, row, emit, exact, len(rows)) for index, row in enumerate(rows)]
+
+    def _echo(
+        self,
+        index: int,
+        row: Row,
+        emit: Callable[[Piece], None] | None,
+        exact: bool,
+        batch: int,
+    ) -> Generation:
+        prepared = self.prepare(row.prompt)
+        words = prepared.text.split()
+        limit, text, reason = row.sampling.max_new_tokens, "", "stop"
+        for count, word in enumerate(words, start=1):
+            if row.stop and row.stop.is_set():
+                reason = "cancelled"
+                break
+            if count > limit:
+                reason = "length"
+                break
+            text += word + " "
+            if emit:
+                emit(Piece(index, word + " ", count, 0.0))
+        reasoning, answer = split_completion(text, row.prompt.layout, row.prompt.target)
+        asked = row.sampling.to_json()
+        receipt = Receipt(
+            tuple(Parameter(name, value, value) for name, value in asked.items()),
+            "echo",
+            "none",
+            "cpu",
+            batch,
+            exact,
+            {},
+        )
+        return Generation(
+            text,
+            reasoning,
+            answer,
+            reason,
+            prepared.tokens,
+            min(len(words), limit),
+            0.0,
+            0.0,
+            "echo",
+            "0",
+            row.adapter,
+            None,
+            row.prompt.layout,
+            row.prompt.target,
+            row.sampling.seed,
+            receipt,
+            prompt_text=prepared.text,
+        )

@@ -1,0 +1,1 @@
+"""Pure rules of the field: prompts, sampling, checks; standard library only."""

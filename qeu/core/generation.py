@@ -1,0 +1,108 @@
+"""What a run of a model leaves behind: the text, how it ended, and the receipt of what was sent."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+
+from qeu.core.errors import QeuError
+
+FINISH_REASONS = ("stop", "length", "loop", "cancelled", "error")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One setting on its way: asked → sent; `sent` None and a reason means it was dropped."""
+
+    name: str
+    asked: float | int | bool | None
+    sent: float | int | bool | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What reached the engine, and where it ran; nothing in it is secret.
+
+    `batch` is the number of rows computed together. `exact` promises the same text again after a
+    restart on the same machine. `notes` say in words what a reader would not expect.
+    """
+
+    parameters: tuple[Parameter, ...]
+    engine: str
+    dtype: str
+    device: str
+    batch: int
+    exact: bool
+    versions: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values, for files and the command line."""
+        data = asdict(self)
+        data["parameters"] = list(data["parameters"])
+        data["notes"] = list(self.notes)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, object]) -> "Receipt":
+        """The receipt again; an unknown field is refused."""
+        _refuse_unknown(cls, data)
+        values = dict(data)
+        values["parameters"] = tuple(Parameter(**p) for p in data["parameters"])  # type: ignore
+        values["notes"] = tuple(data.get("notes", ()))  # type: ignore[arg-type]
+        return cls(**values)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One finished (or stopped, or failed) text.
+
+    `text` is all the model wrote, special tokens removed; `reasoning` and `answer` are its parts.
+    Times in seconds; `ttft_s` counts from the start of computation to the first token, `wait_s`
+    is the time in the queue before it. `error` holds a sentence where `finish_reason` is "error".
+    """
+
+    text: str
+    reasoning: str
+    answer: str
+    finish_reason: str
+    prompt_tokens: int
+    new_tokens: int
+    ttft_s: float
+    tokens_per_s: float
+    model: str
+    revision: str
+    adapter: str | None
+    adapter_hash: str | None
+    layout: str
+    target: str
+    seed: int
+    receipt: Receipt | None
+    error: str = ""
+    wait_s: float = 0.0
+    # The prompt exactly as the model read it, special tokens included.
+    prompt_text: str = ""
+    token_ids: tuple[int, ...] = field(default=(), repr=False)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values; token ids are left out, they mean nothing without the tokenizer."""
+        data = asdict(self)
+        del data["token_ids"]
+        data["receipt"] = self.receipt.to_json() if self.receipt else None
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, object]) -> "Generation":
+        """The generation again, without token ids; an unknown field is refused."""
+        _refuse_unknown(cls, data)
+        values = dict(data)
+        if values.get("receipt") is not None:
+            values["receipt"] = Receipt.from_json(values["receipt"])  # type: ignore[arg-type]
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def _refuse_unknown(cls: type, data: Mapping[str, object]) -> None:
+    names = {f.name for f in fields(cls)}
+    if unknown := sorted(set(data) - names):
+        raise QeuError(
+            f"{cls.__name__} has no field {unknown[0]!r}; it was written by another version."
+        )

@@ -1,0 +1,144 @@
+"""The workspace database: one SQLite file, opened, migrated and written in whole transactions."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from qeu.core.errors import QeuError
+from qeu.core.event import Event
+
+# One entry a version; a database at version n has had the first n applied. Never edit an entry.
+MIGRATIONS = (
+    """
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY, at TEXT NOT NULL, actor TEXT NOT NULL, kind TEXT NOT NULL,
+        subject TEXT NOT NULL, data TEXT NOT NULL
+    );
+    CREATE INDEX events_subject ON events (subject, id);
+    CREATE TRIGGER events_stay BEFORE UPDATE ON events
+        BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
+    CREATE TABLE comparisons (
+        id INTEGER PRIMARY KEY, at TEXT NOT NULL, visitor TEXT NOT NULL, question TEXT NOT NULL,
+        folded TEXT NOT NULL, settings TEXT NOT NULL, results TEXT NOT NULL
+    );
+    """,
+)
+
+
+class Workspace:
+    """One open workspace; safe to use from several threads and beside other processes.
+
+    `path` None keeps everything in memory and loses it at the end (public pages).
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        try:
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                path or ":memory:", timeout=10, isolation_level=None, check_same_thread=False
+            )
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._migrate()
+        except (OSError, sqlite3.Error) as error:
+            raise QeuError(
+                f"The workspace {path} cannot be opened ({error}). Check that the folder is "
+                "writable and not full, or set QEU_HOME to another folder."
+            ) from error
+
+    @contextmanager
+    def change(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it is kept, or on an exception nothing."""
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                raise self._explain(error) from error
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException as error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise self._explain(error) from error
+                raise
+
+    def read(self, sql: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+        """All rows of a query."""
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+    def append_event(
+        self, actor: str, kind: str, subject: str, data: Mapping[str, object]
+    ) -> Event:
+        """Store one event; call it inside the transaction of the change that it tells of."""
+        event = Event(0, now(), actor, kind, subject, data)
+        row = (event.at, actor, kind, subject, json.dumps(data, ensure_ascii=False))
+        sql = "INSERT INTO events (at, actor, kind, subject, data) VALUES (?, ?, ?, ?, ?)"
+        number = self._db.execute(sql, row).lastrowid
+        return Event(number or 0, event.at, actor, kind, subject, data)
+
+    def events(self, subject: str) -> list[Event]:
+        """All that happened to one subject, oldest first."""
+        rows = self.read("SELECT * FROM events WHERE subject = ? ORDER BY id", (subject,))
+        return [Event(**{**dict(row), "data": json.loads(row["data"])}) for row in rows]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._db.close()
+
+    def _migrate(self) -> None:
+        """Bring an older file up to date; two processes starting at once do it once."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                version = self._db.execute("PRAGMA user_version").fetchone()[0]
+                if version > len(MIGRATIONS):
+                    raise QeuError(
+                        f"The workspace {self.path} was written by a newer version of QEU "
+                        f"Playground (format {version}, this one knows {len(MIGRATIONS)}). "
+                        "Update the program, or set QEU_HOME to another folder."
+                    )
+                for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+                    for statement in _statements(script):
+                        self._db.execute(statement)
+                    self._db.execute(f"PRAGMA user_version = {number}")
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _explain(self, error: sqlite3.Error) -> QeuError:
+        if "full" in str(error):
+            return QeuError(
+                f"The disk of {self.path} is full: this change was not stored, "
+                "everything before it was. Free some space and try again."
+            )
+        return QeuError(f"The workspace {self.path} could not store this change ({error}).")
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The script's statements one by one (`executescript` would commit in between)."""
+    pending = ""
+    for part in script.split(";"):
+        pending += part + ";"
+        if sqlite3.complete_statement(pending):
+            if pending.strip(" \n;"):
+                yield pending
+            pending = ""
