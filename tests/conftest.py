@@ -1,4 +1,4 @@
-"""Fixtures and markers of the whole suite; nothing here reaches the network on its own."""
+"""Fixtures of the whole suite; nothing here reaches the network on its own."""
 
 import os
 from pathlib import Path
@@ -9,12 +9,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Register our markers."""
-    config.addinivalue_line("markers", "slow: uses the real embedded model (seconds to minutes)")
-    config.addinivalue_line("markers", "browser: drives the page in a real Chromium")
 
 
 @pytest.fixture(scope="session")

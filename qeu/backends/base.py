@@ -42,13 +42,15 @@ class Prepared:
 
     `text` includes the template's special tokens; `spans` name the fields within it
     ("template" where the model's own chat template speaks). `notes` say where a role text went
-    if the template has no place for it.
+    if the template has no place for it. `stop` are texts that end the generation beside those of
+    the prompt (a model without a chat template would go on with the next turn).
     """
 
     text: str
     spans: tuple[FieldSpan, ...]
     token_ids: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
 
     @property
     def tokens(self) -> int:

@@ -1,7 +1,7 @@
 """What a run of a model leaves behind: the text, how it ended, and the receipt of what was sent."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 
 from qeu.core.errors import QeuError
 
@@ -45,9 +45,9 @@ class Receipt:
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> "Receipt":
         """The receipt again; an unknown field is refused."""
-        _refuse_unknown(cls, data)
-        values = dict(data)
-        values["parameters"] = tuple(Parameter(**p) for p in data["parameters"])  # type: ignore
+        values = dict(_checked(cls, data))
+        parameters = data["parameters"]
+        values["parameters"] = tuple(Parameter(**_checked(Parameter, p)) for p in parameters)  # type: ignore
         values["notes"] = tuple(data.get("notes", ()))  # type: ignore[arg-type]
         return cls(**values)  # type: ignore[arg-type]
 
@@ -93,16 +93,19 @@ class Generation:
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> "Generation":
         """The generation again, without token ids; an unknown field is refused."""
-        _refuse_unknown(cls, data)
-        values = dict(data)
+        values = dict(_checked(cls, data))
         if values.get("receipt") is not None:
             values["receipt"] = Receipt.from_json(values["receipt"])  # type: ignore[arg-type]
         return cls(**values)  # type: ignore[arg-type]
 
 
-def _refuse_unknown(cls: type, data: Mapping[str, object]) -> None:
+def _checked(cls: type, data: Mapping[str, object]) -> Mapping[str, object]:
+    """The data, if its names are those of the class; optional ones may be missing."""
     names = {f.name for f in fields(cls)}
-    if unknown := sorted(set(data) - names):
-        raise QeuError(
-            f"{cls.__name__} has no field {unknown[0]!r}; it was written by another version."
-        )
+    needed = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
+    for wrong, what in ((set(data) - names, "has no"), (needed - set(data), "lacks its")):
+        if wrong:
+            raise QeuError(
+                f"{cls.__name__} {what} field {min(wrong)!r}; it was written by another version."
+            )
+    return data

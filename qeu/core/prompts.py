@@ -25,9 +25,9 @@ SHORTEST_INPUT = 2
 
 CHAT_REASONING_HEAD = "Reasoning:\n"
 CHAT_ANSWER_HEAD = "\nAnswer:\n"
-_CHAT_ANSWER = re.compile(r"(?im)^[ \t]*(?:\*\*|#+ *)?answer(?:\*\*)?[ \t]*[::](?:\*\*)?[ \t]*\n?")
+_CHAT_ANSWER = re.compile(r"(?im)^[ \t]*(?:\*\*|#+ *)?answer(?:\*\*)?[ \t]*[:：](?:\*\*)?[ \t]*\n?")
 _CHAT_REASONING = re.compile(
-    r"(?i)\A\s*(?:\*\*|#+ *)?reasoning(?:\*\*)?[ \t]*[::](?:\*\*)?[ \t]*\n?"
+    r"(?i)\A\s*(?:\*\*|#+ *)?reasoning(?:\*\*)?[ \t]*[:：](?:\*\*)?[ \t]*\n?"
 )
 _MARKERS = ("system", "prompt", "instruction", "context", "reasoning", "response", "endoftext")
 _FORGED_MARKER = re.compile(r"<\|(?=(?:" + "|".join(_MARKERS) + r")\|>)")
@@ -84,7 +84,7 @@ class Prompt:
 
     @property
     def text(self) -> str:
-        """The exact text of a tagged layout; a chat's text is only known to its model's template."""
+        """The exact text of a tagged layout; a chat's is known to its model's template only."""
         return join_segments(self.segments)
 
     @property
@@ -159,22 +159,20 @@ def render(
 
 
 def split_completion(text: str, layout: str, target: str) -> tuple[str, str]:
-    """Split what a model wrote into (reasoning, answer), both stripped; nothing is ever lost.
+    """Split what a model wrote into (reasoning, answer), both stripped; no words are lost.
 
-    `both` without the sign that starts the answer: all of it is reasoning, the answer is "".
-    `reasoning_task`: what stands after `<|response|>` is the reasoning, without it all is.
+    `both` and `reasoning` without the sign that starts the answer: all of it is reasoning, the
+    answer is "". `reasoning_task`: what stands after `<|response|>` is the reasoning, and what
+    stands before it came too early to be the result: it counts only where nothing follows.
     """
     if target == "answer":
         return "", text.strip()
-    if target in ("reasoning", "reasoning_task"):
-        if layout != "chat":
-            before, marker, after = text.partition("<|response|>")
-            text = after if marker and target == "reasoning_task" else before
-        return _CHAT_REASONING.sub("", text, count=1).strip(), ""
     if layout != "chat":
-        reasoning, _, answer = text.partition("<|response|>")
-        return reasoning.strip(), answer.strip()
+        before, _, after = (part.strip() for part in text.partition("<|response|>"))
+        return (after or before, "") if target == "reasoning_task" else (before, after)
     text = _CHAT_REASONING.sub("", text, count=1)
+    if target != "both":
+        return text.strip(), ""
     head = _CHAT_ANSWER.search(text)
     if head is None:
         return text.strip(), ""

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from dataclasses import field as _field
 
 from qeu.core.errors import QeuError
 
@@ -42,7 +43,7 @@ class Record:
     field: str = "other"
     uniqueness: str = "complex"
     language: str = "und"
-    extra: Mapping[str, object] = field(default_factory=dict)
+    extra: Mapping[str, object] = _field(default_factory=dict)
 
     @property
     def question(self) -> str:
@@ -51,7 +52,7 @@ class Record:
 
     @property
     def identity(self) -> str:
-        """SHA-256 of content and `seq`: the same row in another file or place is the same record."""
+        """SHA-256 of content and `seq`: a row is the same record in another file or place."""
         content = {name: value for name, value in self.to_json().items() if name != "no"}
         text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -68,4 +69,6 @@ class Record:
             raise QeuError(
                 f"Unknown record field {unknown[0]!r}. Known: {', '.join(sorted(names))}."
             )
+        if "instruction" not in data:
+            raise QeuError("A record has no instruction; without a question there is no record.")
         return cls(**data)  # type: ignore[arg-type]

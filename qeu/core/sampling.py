@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 
 from qeu.core.errors import UsageError
+from qeu.core.text import one_line
 
 MAX_SEED = 2**63 - 1
 
@@ -53,10 +54,12 @@ class Sampling:
             low, high = f.metadata["low"], f.metadata["high"]
             whole = f.type in (int, "int")
             numeric = isinstance(value, int | float) and not isinstance(value, bool)
-            if not numeric or not math.isfinite(value) or (whole and value != int(value)):
-                found.append(f"{f.name} is {value!r}; choose a {'whole ' if whole else ''}number.")
+            finite = numeric and (isinstance(value, int) or math.isfinite(value))
+            if not finite or (whole and value != int(value)):
+                shown = one_line(repr(value))
+                found.append(f"{f.name} is {shown}; choose a {'whole ' if whole else ''}number.")
             elif not low <= value <= high:
-                found.append(f"{f.name} is {value:g}; choose {low:g} to {high:g}.")
+                found.append(f"{f.name} is {_show(value)}; choose {_show(low)} to {_show(high)}.")
         return found
 
     def checked(self) -> "Sampling":
@@ -77,3 +80,11 @@ class Sampling:
         if unknown := sorted(set(data) - set(names)):
             raise UsageError(f"Unknown setting {unknown[0]!r}. Choose from: {', '.join(names)}.")
         return cls(**data).checked()  # type: ignore[arg-type]
+
+
+def _show(value: float | int) -> str:
+    """The number as a person wrote it; one of hundreds of digits is cut."""
+    # 40 digits: more than any limit of ours, less than where Python refuses to print an int
+    if isinstance(value, int) and abs(value) >= 10**40:
+        return "a number of more than 40 digits"
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"

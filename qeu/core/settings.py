@@ -36,8 +36,9 @@ class Settings:
             raw = environ.get(f.metadata["env"], "").strip()
             if raw:
                 values[f.name] = _parse(f.metadata["env"], raw, f.default)
-        if "host" not in values and environ.get("SPACE_ID"):
-            values |= {"host": "0.0.0.0", "public": True} | values
+        if environ.get("SPACE_ID"):
+            # a Space is public whatever else is set, unless QEU_PUBLIC itself says otherwise
+            values = {"host": "0.0.0.0", "public": True} | values
         settings = cls(**values)  # type: ignore[arg-type]
         for name, allowed in (
             ("device", ("auto", "cpu", "cuda")),
@@ -69,7 +70,7 @@ def _parse(name: str, raw: str, default: object) -> object:
             return False
         raise UsageError(f"{name} is {raw!r}. Set it to 1 or 0.")
     if isinstance(default, int):
-        if not raw.isdigit() or not 0 < int(raw) < 65_536:
+        if not (raw.isascii() and raw.isdigit() and len(raw) < 6 and 0 < int(raw) < 65_536):
             raise UsageError(f"{name} is {raw!r}. Set it to a port from 1 to 65535.")
         return int(raw)
     return Path(raw).expanduser() if isinstance(default, Path) else raw

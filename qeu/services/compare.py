@@ -7,8 +7,9 @@ from qeu.backends.shelf import Shelf
 from qeu.core.errors import UsageError
 from qeu.core.prompts import LAYOUTS, TARGETS
 from qeu.core.record import CATEGORIES, LANGUAGES, Record
-from qeu.core.roles import ROLES, Role, find_role
+from qeu.core.roles import ROLE_IDS, ROLES, Role, find_role
 from qeu.core.sampling import Sampling
+from qeu.core.text import one_line
 from qeu.services.runs import Ask, Run, side_json
 from qeu.store.history import StoredComparison, add_comparison
 from qeu.store.workspace import Workspace
@@ -93,23 +94,26 @@ class Comparison:
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> "Comparison":
         """The comparison again; raises UsageError naming the value that cannot be used."""
-        values = _only(cls, data)
+        values = {"instruction": ""} | _only(cls, data)
         for name in SIDES:
             if not isinstance(values.get(name), Mapping):
                 raise UsageError(f"The {name} side is missing.")
             values[name] = _side_from_json(values[name])  # type: ignore[arg-type]
+        values["roles"] = _wordings(values.get("roles", {}))
         sampling = values.get("sampling")
         values["sampling"] = _sampling(sampling) or Sampling()
         return cls(**values)._checked()  # type: ignore[arg-type]
 
     def _checked(self) -> "Comparison":
-        for text in (self.instruction, self.input, self.reasoning, self.reference):
-            if not isinstance(text, str):
-                raise UsageError(f"A text is {text!r}; give words.")
+        for name in ("instruction", "input", "reasoning", "reference"):
+            if not isinstance(text := getattr(self, name), str):
+                raise UsageError(f"{name} is {one_line(repr(text))}; give words.")
+        _switch("exact", self.exact)
         _one_of("category", self.category, CATEGORIES)
         _one_of("expected_language", self.expected_language, ("", *LANGUAGES))
         for side in (self.left, self.right):
-            find_role(side.role)
+            _one_of("role", side.role, ROLE_IDS)
+            _switch("use_reasoning", side.use_reasoning)
             _one_of("layout", side.layout, ("", *LAYOUTS))
             _one_of("target", side.target, TARGETS)
         return self
@@ -149,7 +153,7 @@ def _sampling(data: object) -> Sampling | None:
     if data is None or isinstance(data, Sampling):
         return data
     if not isinstance(data, Mapping):
-        raise UsageError(f"Sampling is {data!r}; give its settings by name.")
+        raise UsageError(f"Sampling is {one_line(repr(data))}; give its settings by name.")
     return Sampling.from_json(data)
 
 
@@ -160,7 +164,20 @@ def _only(cls: type, data: Mapping[str, object]) -> dict[str, object]:
     return dict(data)
 
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+def _wordings(data: object) -> dict[str, str]:
+    if not isinstance(data, Mapping) or not all(isinstance(text, str) for text in data.values()):
+        raise UsageError("The role wordings must be texts by role name.")
+    for role_id in data:
+        _one_of("role", role_id, ROLE_IDS)
+    return dict(data)
+
+
+def _switch(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} is {one_line(repr(value))}; choose true or false.")
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         shown = ", ".join(item or "(none)" for item in allowed)
-        raise UsageError(f"{name} is {value!r}. Choose one of: {shown}.")
+        raise UsageError(f"{name} is {one_line(repr(value))}. Choose one of: {shown}.")

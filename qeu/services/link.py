@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, urlencode
 from qeu.core.errors import QeuError, UsageError
 from qeu.core.roles import ROLES
 from qeu.core.sampling import Sampling
+from qeu.core.text import clean_text, one_line
 from qeu.services.compare import Comparison
 
 # Browsers and proxies cut longer addresses; the texts of such a run travel as an exported file.
@@ -29,7 +30,7 @@ def to_query(comparison: Comparison) -> str:
 
     Raises QeuError where the texts are too long for a link.
     """
-    pairs = [(short, getattr(comparison, name)) for short, name in _TEXTS.items()]
+    pairs = [(short, clean_text(getattr(comparison, name))) for short, name in _TEXTS.items()]
     pairs += [
         ("cat", "" if comparison.category == "open_qa" else comparison.category),
         ("el", comparison.expected_language),
@@ -47,7 +48,7 @@ def to_query(comparison: Comparison) -> str:
         ]
         if side.sampling is not None:
             pairs += [(letter + "own", "1"), *_sampling_pairs(letter, side.sampling)]
-    pairs += [("role_" + role, text) for role, text in comparison.roles.items()]
+    pairs += [("role_" + role, clean_text(text)) for role, text in comparison.roles.items()]
     query = urlencode([(name, value) for name, value in pairs if value != ""])
     if len(query) > LONGEST_LINK:
         raise QeuError(
@@ -108,5 +109,7 @@ def _read_sampling(prefix: str, given: Mapping[str, str]) -> dict[str, object]:
         try:
             values[name] = int(raw) if raw.lstrip("-").isdigit() else float(raw)
         except ValueError as error:
-            raise UsageError(f"{name} is {raw!r} in this link; it must be a number.") from error
+            raise UsageError(
+                f"{name} is {one_line(raw)!r} in this link; it must be a number."
+            ) from error
     return values

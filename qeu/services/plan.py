@@ -57,6 +57,8 @@ def make_plan(models: Sequence[str], shelf: Capacity, exact: bool = False) -> Pl
     free = shelf.free_bytes()
     if sum(needs) <= free:
         return Plan("in_turn", tuple(Stage(name) for name in names), needs, free)
-    stages = [Stage(names[0])]
-    stages += [Stage(name, tuple(names[:i])) for i, name in enumerate(names) if i]
-    return Plan("swap", tuple(stages), needs, free)
+    # what is in memory already goes first: it must leave before another one fits
+    order = sorted(range(len(names)), key=lambda i: needs[i] > 0)
+    names, needs = tuple(names[i] for i in order), tuple(needs[i] for i in order)
+    stages = tuple(Stage(name, names[:i]) for i, name in enumerate(names))
+    return Plan("swap", stages, needs, free)

@@ -8,7 +8,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from qeu.backends.base import Backend, Piece, Prepared, Row
@@ -17,11 +18,11 @@ from qeu.backends.shelf import Shelf
 from qeu.core.contract import Check, check_answer, check_reasoning
 from qeu.core.errors import QeuError
 from qeu.core.generation import Generation
-from qeu.core.prompts import Prompt, render, split_completion
+from qeu.core.prompts import FieldSpan, Prompt, render, split_completion
 from qeu.core.record import Record
 from qeu.core.roles import ROLES, Role
 from qeu.core.sampling import Sampling
-from qeu.services.plan import Plan, make_plan
+from qeu.services.plan import Plan, Stage, make_plan
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class Live:
     ahead: int = 0
     loading: str = ""
     loaded_share: float = 0.0
+    context: int = 0
     prepared: Prepared | None = None
     generation: Generation | None = None
     error: str = ""
@@ -88,12 +90,26 @@ class Live:
         return self.phase in ("done", "failed")
 
     @property
+    def tokens_over(self) -> int:
+        """By how many tokens the prompt and one new token exceed the model's context; 0 if none."""
+        if self.prepared is None or not self.context:
+            return 0
+        return max(0, self.prepared.tokens + 1 - self.context)
+
+    @property
     def tokens_per_s(self) -> float:
         """Speed after the first token; 0 while there is too little to tell."""
         if self.generation:
             return self.generation.tokens_per_s
         span = self.seconds - self.ttft_s
         return (self.new_tokens - 1) / span if self.new_tokens > 1 and span > 0 else 0.0
+
+    def end(self, generation: Generation) -> None:
+        """Take in the last there is."""
+        self.generation, self.text = generation, generation.text
+        self.new_tokens, self.ttft_s = generation.new_tokens, generation.ttft_s
+        self.phase = "failed" if generation.finish_reason == "error" else "done"
+        self.error = generation.error
 
     def parts(self) -> tuple[str, str]:
         """(reasoning, answer) of the text so far."""
@@ -126,23 +142,37 @@ def check_parts(ask: Ask, text: str, final: bool = True) -> dict[str, tuple[Chec
 
 
 class Run:
-    """A set of asks on their way. Not reusable; `close` it when nobody will poll any more."""
+    """A set of asks on their way. Not reusable; as a context manager it stops at the end.
 
-    def __init__(self, shelf: Shelf, asks: Sequence[Ask], exact: bool = False) -> None:
+    Whoever started it polls it. When nobody has polled for `patience_s`, it stops by itself: its
+    reader is gone and did not say so.
+    """
+
+    def __init__(
+        self, shelf: Shelf, asks: Sequence[Ask], exact: bool = False, patience_s: float = 60.0
+    ) -> None:
         if len({ask.key for ask in asks}) != len(asks):
             raise ValueError("two asks of one run have the same key")
         self._shelf = shelf
         self._exact = exact
         self._news: queue.SimpleQueue[tuple[str, str, object]] = queue.SimpleQueue()
         self._stops = {ask.key: threading.Event() for ask in asks}
-        self._stop_all = threading.Event()
+        self._ended: set[str] = set()
+        self._ending = threading.Lock()
+        self._patience_s = patience_s
+        self._polled = time.monotonic()
         self.live = {ask.key: Live(ask) for ask in asks}
+        # what cannot be meant is refused here, before a plan looks at models and memory
+        self._rows = {ask.key: self._row(ask) for ask in asks}
         self.plan: Plan = make_plan([ask.model_name for ask in asks], shelf, exact)
-        self._prompts = {ask.key: ask.prompt() for ask in asks}
-        for ask in asks:
-            ask.sampling.checked()
         self._thread = threading.Thread(target=self._work, name="qeu-run", daemon=True)
         self._thread.start()
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
 
     @property
     def finished(self) -> bool:
@@ -154,11 +184,13 @@ class Run:
         for name, event in self._stops.items():
             if key in (None, name):
                 event.set()
-        if all(event.is_set() for event in self._stops.values()):
-            self._stop_all.set()
+                # what only waits is over at once: a load may go on for others, without its reader
+                if self.live[name].phase in ("queued", "loading", "waiting"):
+                    self._end([name], "")
 
     def poll(self, timeout_s: float = 0.1) -> set[str]:
         """Wait up to `timeout_s` for news, take in all there is; the keys that changed."""
+        self._polled = time.monotonic()
         changed: set[str] = set()
         try:
             item = self._news.get(timeout=timeout_s)
@@ -175,7 +207,7 @@ class Run:
         while not self.finished:
             self.poll(0.05)
             if end is not None and time.monotonic() > end:
-                return False
+                return self.finished
         return True
 
     def join(self, timeout_s: float) -> bool:
@@ -187,6 +219,8 @@ class Run:
 
     def _take(self, key: str, kind: str, value: object) -> None:
         live = self.live[key]
+        if live.finished:
+            return
         if isinstance(value, Piece):
             live.phase = "writing" if value.new_tokens else "reading"
             if value.new_tokens and not live.new_tokens:
@@ -196,14 +230,13 @@ class Run:
         elif isinstance(value, Prepared):
             live.prepared = value
         elif isinstance(value, Generation):
-            live.generation, live.text = value, value.text
-            live.new_tokens, live.ttft_s = value.new_tokens, value.ttft_s
-            live.phase = "failed" if value.finish_reason == "error" else "done"
-            live.error = value.error
-        elif kind == "failed":
-            live.phase, live.error = "failed", str(value)
+            live.end(value)
+        elif kind in ("cancelled", "error"):
+            live.end(broken_generation(live, kind, str(value)))
         elif kind == "waiting":
             live.phase, live.ahead = "waiting", int(str(value))
+        elif kind == "context":
+            live.context = int(str(value))
         elif kind == "loading":
             live.phase = "loading"
             live.loading, live.loaded_share = value  # type: ignore[misc]
@@ -211,50 +244,87 @@ class Run:
     # -- computing side ----------------------------------------------------------------------
 
     def _work(self) -> None:
-        for stage in self.plan.stages:
-            keys = [key for key, live in self.live.items() if live.ask.model_name == stage.model]
-            try:
-                self._work_stage(stage.model, keys, stage.unload)
-            except QeuError as error:
-                self._fail(keys, str(error))
-            except Exception as error:
-                log.exception("a run of %s failed", stage.model)
-                self._fail(keys, f"{stage.model} failed: {type(error).__name__}: {error}")
+        try:
+            for stage in self.plan.stages:
+                asks = (live.ask for live in self.live.values())
+                keys = [ask.key for ask in asks if ask.model_name == stage.model]
+                with self._explained(keys, stage.model):
+                    self._work_stage(stage, keys)
+        finally:
+            # whatever happened above, nobody may wait for news that never comes
+            self._end(list(self.live), "The computation ended without a result; the log says why.")
 
-    def _fail(self, keys: Sequence[str], sentence: str) -> None:
+    @contextmanager
+    def _explained(self, keys: Sequence[str], model_name: str) -> Iterator[None]:
+        """Turn any failure within into the end of these asks, so that the others go on."""
+        try:
+            yield
+        except QeuError as error:
+            self._end(keys, str(error))
+        except Exception as error:
+            log.exception("a run of %s failed", model_name)
+            self._end(keys, f"{model_name} failed: {type(error).__name__}: {error}")
+
+    def _end(self, keys: Sequence[str], sentence: str) -> None:
+        """End what has not ended: as cancelled where somebody asked for that, else as failed."""
         for key in keys:
-            self._news.put((key, "failed", sentence))
+            stopped = self._stops[key].is_set()
+            self._finish(key, "cancelled" if stopped else "error", "" if stopped else sentence)
 
-    def _work_stage(self, model_name: str, keys: Sequence[str], unload: Sequence[str]) -> None:
-        def tell(kind: str, value: object) -> None:
-            for key in keys:
-                self._news.put((key, kind, value))
+    def _finish(self, key: str, kind: str, value: object) -> None:
+        """Give the last news of an ask; only the first of several counts."""
+        with self._ending:
+            if key in self._ended:
+                return
+            self._ended.add(key)
+            self._news.put((key, kind, value))
 
+    def _tell(self, keys: Sequence[str], kind: str, value: object) -> None:
+        if time.monotonic() - self._polled > self._patience_s:
+            self.stop()
+        for key in keys:
+            self._news.put((key, kind, value))
+
+    def _work_stage(self, stage: Stage, keys: list[str]) -> None:
         stop = _AllOf([self._stops[key] for key in keys])
-        for other in unload:
+        if stop.is_set():
+            return self._end(keys, "")
+        for other in stage.unload:
             self._shelf.unload(other)
-        tell("loading", ("start", 0.0))
+        self._tell(keys, "loading", ("start", 0.0))
         model: Backend = self._shelf.load(
-            model_name,
+            stage.model,
             exact=self._exact,
-            progress=lambda p: tell("loading", (p.step, p.done / p.total if p.total else 0.0)),
+            progress=lambda p: self._tell(
+                keys, "loading", (p.step, p.done / p.total if p.total else 0.0)
+            ),
             stop=stop,  # type: ignore[arg-type]
         )
         for key in keys:
-            self._news.put((key, "prepared", model.prepare(self._prompts[key])))
-        tell("waiting", 0)
-        with self._shelf.queue.turn(stop=stop, on_place=lambda ahead: tell("waiting", ahead)):
-            rows = [self._row(key) for key in keys]
+            with self._explained([key], stage.model):
+                self._tell([key], "context", model.context)
+                self._tell([key], "prepared", model.prepare(self._rows[key].prompt))
+        keys = [key for key in keys if key not in self._ended]
+        if not keys or stop.is_set():
+            return self._end(keys, "")
+        self._tell(keys, "waiting", 0)
+        with self._shelf.queue.turn(
+            stop=stop, on_place=lambda ahead: self._tell(keys, "waiting", ahead)
+        ):
+            if stop.is_set():
+                return self._end(keys, "")
             done = model.generate(
-                rows, lambda piece: self._news.put((keys[piece.row], "", piece)), exact=self._exact
+                [self._rows[key] for key in keys],
+                lambda piece: self._tell([keys[piece.row]], "", piece),
+                exact=self._exact,
             )
         for key, generation in zip(keys, done, strict=True):
-            self._news.put((key, "", generation))
+            self._finish(key, "", generation)
+        return None
 
-    def _row(self, key: str) -> Row:
-        ask = self.live[key].ask
+    def _row(self, ask: Ask) -> Row:
         adapter = split_ref(ask.model)[1]
-        return Row(self._prompts[key], ask.sampling.checked(), adapter, self._stops[key])
+        return Row(ask.prompt(), ask.sampling.checked(), adapter, self._stops[ask.key])
 
 
 class _AllOf:
@@ -275,9 +345,57 @@ class _AllOf:
         return True
 
 
+def broken_generation(live: Live, finish_reason: str, error: str) -> Generation:
+    """What is known of an ask that its engine gave no generation for: stopped early, or failed."""
+    ask = live.ask
+    model, adapter = split_ref(ask.model)
+    reasoning, answer = live.parts()
+    return Generation(
+        text=live.text,
+        reasoning=reasoning,
+        answer=answer,
+        finish_reason=finish_reason,
+        prompt_tokens=live.prepared.tokens if live.prepared else 0,
+        new_tokens=live.new_tokens,
+        ttft_s=live.ttft_s,
+        tokens_per_s=live.tokens_per_s,
+        model=model,
+        revision="",
+        adapter=adapter,
+        adapter_hash=None,
+        layout=ask.chosen_layout(),
+        target=ask.target,
+        seed=ask.sampling.seed,
+        receipt=None,
+        error=error,
+        prompt_text=live.prepared.text if live.prepared else "",
+    )
+
+
 def side_json(live: Live) -> dict[str, object]:
     """One side as the command line prints it and the history stores it."""
-    checks = {part: [c.to_json() for c in found] for part, found in live.checks().items()}
-    if live.generation is None:
-        return {"error": live.error, "text": live.text, "model": live.ask.model, "checks": checks}
-    return live.generation.to_json() | {"checks": checks}
+    nothing = live.phase == "failed" and not live.text
+    found = {} if nothing else live.checks()
+    checks = {part: [check.to_json() for check in checks] for part, checks in found.items()}
+    generation = live.generation or broken_generation(live, "cancelled", "")
+    spans = live.prepared.spans if live.prepared else ()
+    fields = [[span.field, span.start, span.end] for span in spans]
+    return generation.to_json() | {"checks": checks, "prompt_fields": fields}
+
+
+def restore_live(ask: Ask, stored: Mapping[str, object]) -> Live:
+    """A side as it stood at its end, from what `side_json` had made of it."""
+    extra = ("checks", "prompt_fields")
+    generation = Generation.from_json({k: v for k, v in stored.items() if k not in extra})
+    spans = tuple(FieldSpan(*field) for field in stored.get("prompt_fields", ()))  # type: ignore
+    failed = generation.finish_reason == "error"
+    return Live(
+        ask,
+        phase="failed" if failed else "done",
+        text=generation.text,
+        new_tokens=generation.new_tokens,
+        ttft_s=generation.ttft_s,
+        prepared=Prepared(generation.prompt_text, spans, ()),
+        generation=generation,
+        error=generation.error,
+    )

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from qeu.core.errors import QeuError
 from qeu.core.text import clean_text, fold
-from qeu.store.workspace import Workspace, now
+from qeu.store.workspace import Workspace, dump_json, now
+
+# SQLite's largest integer; a larger one is nobody's number and would not reach the database.
+LARGEST_NUMBER = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ def add_comparison(
         visitor,
         question,
         fold(clean_text("\n".join(found))),
-        _dump(settings),
-        _dump(results),
+        dump_json(settings),
+        dump_json(results),
     )
     with workspace.change() as db:
         number = db.execute(
@@ -60,7 +63,7 @@ def add_comparison(
             "VALUES (?, ?, ?, ?, ?, ?)",
             row,
         ).lastrowid
-        workspace.append_event(visitor or "user", "compare", f"comparison/{number}", {})
+        workspace.append_event(_actor(visitor), "compare", f"comparison/{number}", {})
     return StoredComparison(number or 0, at, question, settings, results)
 
 
@@ -78,8 +81,10 @@ def search_comparisons(
 
 def get_comparison(workspace: Workspace, number: int, visitor: str = "") -> StoredComparison:
     """One run by its number; raises QeuError where there is none for this visitor."""
-    rows = workspace.read(
-        "SELECT * FROM comparisons WHERE id = ? AND visitor = ?", (number, visitor)
+    rows = (
+        workspace.read("SELECT * FROM comparisons WHERE id = ? AND visitor = ?", (number, visitor))
+        if 0 < number <= LARGEST_NUMBER
+        else []
     )
     if not rows:
         raise QeuError(f"There is no run number {number} in the history. Search for another.")
@@ -92,11 +97,12 @@ def forget_visitor(workspace: Workspace, visitor: str) -> None:
         raise ValueError("a person's own history is never deleted as a visitor's")
     with workspace.change() as db:
         db.execute("DELETE FROM comparisons WHERE visitor = ?", (visitor,))
-        db.execute("DELETE FROM events WHERE actor = ?", (visitor,))
+        db.execute("DELETE FROM events WHERE actor = ?", (_actor(visitor),))
 
 
-def _dump(data: Mapping[str, object]) -> str:
-    return clean_text(json.dumps(data, ensure_ascii=False))
+def _actor(visitor: str) -> str:
+    """Who the log names: only a visitor's events can be deleted again."""
+    return f"visitor/{visitor}" if visitor else "user"
 
 
 def _load(row: Mapping[str, object]) -> StoredComparison:

@@ -1,8 +1,10 @@
 """The workspace database: one SQLite file, opened, migrated and written in whole transactions."""
 
 import json
+import re
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,18 +17,24 @@ from qeu.core.event import Event
 MIGRATIONS = (
     """
     CREATE TABLE events (
-        id INTEGER PRIMARY KEY, at TEXT NOT NULL, actor TEXT NOT NULL, kind TEXT NOT NULL,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, actor TEXT NOT NULL,
+        kind TEXT NOT NULL,
         subject TEXT NOT NULL, data TEXT NOT NULL
     );
     CREATE INDEX events_subject ON events (subject, id);
     CREATE TRIGGER events_stay BEFORE UPDATE ON events
         BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
+    CREATE TRIGGER events_remain BEFORE DELETE ON events WHEN OLD.actor NOT LIKE 'visitor/%'
+        BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
     CREATE TABLE comparisons (
-        id INTEGER PRIMARY KEY, at TEXT NOT NULL, visitor TEXT NOT NULL, question TEXT NOT NULL,
-        folded TEXT NOT NULL, settings TEXT NOT NULL, results TEXT NOT NULL
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, visitor TEXT NOT NULL,
+        question TEXT NOT NULL, folded TEXT NOT NULL, settings TEXT NOT NULL, results TEXT NOT NULL
     );
     """,
 )
+
+# How long one process waits for another's transaction before it gives up.
+WAIT_S = 10.0
 
 
 class Workspace:
@@ -42,12 +50,17 @@ class Workspace:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(
-                path or ":memory:", timeout=10, isolation_level=None, check_same_thread=False
+                path or ":memory:", timeout=WAIT_S, isolation_level=None, check_same_thread=False
             )
-            self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._migrate()
+            try:
+                self._db.row_factory = sqlite3.Row
+                self._refuse_newer()
+                self._switch_to_wal()
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._migrate()
+            except BaseException:
+                self._db.close()
+                raise
         except (OSError, sqlite3.Error) as error:
             raise QeuError(
                 f"The workspace {path} cannot be opened ({error}). Check that the folder is "
@@ -75,14 +88,19 @@ class Workspace:
     def read(self, sql: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         """All rows of a query."""
         with self._lock:
-            return self._db.execute(sql, values).fetchall()
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                raise QeuError(f"The workspace {self.path} cannot be read ({error}).") from error
 
     def append_event(
         self, actor: str, kind: str, subject: str, data: Mapping[str, object]
     ) -> Event:
         """Store one event; call it inside the transaction of the change that it tells of."""
         event = Event(0, now(), actor, kind, subject, data)
-        row = (event.at, actor, kind, subject, json.dumps(data, ensure_ascii=False))
+        if missing := event.problems():
+            raise ValueError(missing[0])
+        row = (event.at, actor, kind, subject, dump_json(data))
         sql = "INSERT INTO events (at, actor, kind, subject, data) VALUES (?, ?, ?, ?, ?)"
         number = self._db.execute(sql, row).lastrowid
         return Event(number or 0, event.at, actor, kind, subject, data)
@@ -97,18 +115,24 @@ class Workspace:
         with self._lock:
             self._db.close()
 
+    def _switch_to_wal(self) -> None:
+        """SQLite's own waiting does not cover this switch: two first starts at once collide."""
+        end = time.monotonic() + WAIT_S
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
+
     def _migrate(self) -> None:
         """Bring an older file up to date; two processes starting at once do it once."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                version = self._db.execute("PRAGMA user_version").fetchone()[0]
-                if version > len(MIGRATIONS):
-                    raise QeuError(
-                        f"The workspace {self.path} was written by a newer version of QEU "
-                        f"Playground (format {version}, this one knows {len(MIGRATIONS)}). "
-                        "Update the program, or set QEU_HOME to another folder."
-                    )
+                version = self._refuse_newer()
                 for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
                     for statement in _statements(script):
                         self._db.execute(statement)
@@ -119,6 +143,17 @@ class Workspace:
                     self._db.execute("ROLLBACK")
                 raise
 
+    def _refuse_newer(self) -> int:
+        """The file's format; raises QeuError for one that this program does not know."""
+        version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
+        if version > len(MIGRATIONS):
+            raise QeuError(
+                f"The workspace {self.path} was written by a newer version of QEU Playground "
+                f"(format {version}, this one knows {len(MIGRATIONS)}). "
+                "Update the program, or set QEU_HOME to another folder."
+            )
+        return version
+
     def _explain(self, error: sqlite3.Error) -> QeuError:
         if "full" in str(error):
             return QeuError(
@@ -126,6 +161,12 @@ class Workspace:
                 "everything before it was. Free some space and try again."
             )
         return QeuError(f"The workspace {self.path} could not store this change ({error}).")
+
+
+def dump_json(data: Mapping[str, object], indent: int | None = None) -> str:
+    """JSON that comes back exactly and that UTF-8 can hold: lone surrogates are escaped."""
+    text = json.dumps(data, ensure_ascii=False, indent=indent)
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def now() -> str:

@@ -1,0 +1,17 @@
+"""Start the page: settings from the environment, page, server; also a Space's entry point."""
+
+import os
+import sys
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+from qeu.core.errors import QeuError
+from qeu.core.settings import Settings
+from qeu.ui.app import serve
+
+if __name__ == "__main__":
+    try:
+        serve(Settings.from_env(os.environ))
+    except QeuError as error:
+        sys.exit(str(error))

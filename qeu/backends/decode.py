@@ -1,0 +1,160 @@
+"""The one decode loop: prompts in chunks, then a token a step for every row that still runs.
+
+A batch is stepped from outside, so that several can take turns, and ends rows one by one without
+disturbing the others. It knows tokens and rows, neither prompts nor adapters' files.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from qeu.backends.kv_cache import GROW_COLUMNS, SlabCache
+from qeu.backends.live_row import LiveRow
+from qeu.backends.sampler import RowSettings, next_tokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# Columns of the prompts computed at once. Fixed, since another chunk rounds otherwise; small, so
+# that a stop is heard within 0.3 s while a long prompt is read.
+PREFILL_CHUNK = 128
+# Rows that have ended are dropped when they are this share: each drop copies the cache.
+RETIRE_SHARE = 0.2
+NOT_FINITE = (
+    "The model's scores are not numbers (NaN or infinite), so no token could be chosen. "
+    "Use the exact setting (float32), or load the model in another dtype."
+)
+
+# Called with the adapters of the rows, in their order, whenever a step is about to be computed.
+SetAdapters = Callable[[Sequence[str | None]], None]
+OnText = Callable[[LiveRow, str], None]
+
+
+class DecodeBatch:
+    """Rows that are computed together. Call `step` until `finished`.
+
+    `on_text` is told each row's new text after every token, on the computing thread.
+    """
+
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        rows: Sequence[LiveRow],
+        on_text: OnText = lambda row, text: None,
+        set_adapters: SetAdapters = lambda names: None,
+    ) -> None:
+        self._model, self._rows = model, list(rows)
+        self._on_text, self._set_adapters = on_text, set_adapters
+        self._width = max(len(row.prompt_ids) for row in rows)  # columns whose ids are known
+        self._done = 0  # columns that the model has computed
+        padding = [self._width - len(row.prompt_ids) for row in rows]
+        room = min(max(row.sampling.max_new_tokens for row in rows), GROW_COLUMNS)
+        # padding repeats the row's own first token: to the repetition penalty it is nothing new
+        ids = [
+            [row.prompt_ids[0]] * pad + list(row.prompt_ids) + [0] * room
+            for row, pad in zip(rows, padding, strict=True)
+        ]
+        self._ids = torch.tensor(ids, device=model.device)  # (rows, columns)
+        self._padding = torch.tensor(padding, device=model.device)[:, None]  # (rows, 1)
+        self._padded = any(padding)
+        self._cache = SlabCache(model.config, self._width + room)
+        self._settings = RowSettings([row.sampling for row in rows], model.device)
+        self._builds_mask = can_build_mask(model)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every row has ended."""
+        return not any(row.running for row in self._rows)
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        """Compute one chunk of the prompts, or one token of every row."""
+        for row in self._rows:
+            if row.stop_requested:
+                row.end("cancelled")
+        if self.finished:
+            return
+        self._retire()
+        if not self._rows[0].started_at:
+            for row in self._rows:
+                row.begin(len(self._rows))
+                self._on_text(row, "")
+        end = min(self._done + PREFILL_CHUNK, self._width)
+        logits = self._forward(end)
+        if end == self._width:
+            self._choose(logits)
+
+    def _forward(self, end: int) -> torch.Tensor:
+        """Compute the columns up to `end`; the scores of the last one, (rows, vocabulary)."""
+        columns = torch.arange(self._done, end, device=self._ids.device)
+        self._set_adapters([row.adapter for row in self._rows])
+        logits = self._model(
+            input_ids=self._ids[:, self._done : end],
+            attention_mask=self._mask(columns, end) if self._padded else None,
+            position_ids=(columns - self._padding).clamp(min=0),
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        self._done = end
+        return logits
+
+    def _mask(self, columns: torch.Tensor, end: int) -> torch.Tensor:
+        before = torch.arange(end, device=columns.device)
+        real = before >= self._padding  # (rows, end)
+        if not self._builds_mask:
+            return real.long()
+        if len(columns) == 1:
+            return real[:, None, None, :]
+        causal = before <= columns[:, None]
+        # a padding column attends to itself: a column that attends to nothing becomes NaN, and
+        # NaN spreads to those that ignore it
+        alone = before == columns[:, None]
+        return ((real[:, None, :] & causal) | alone)[:, None]  # (rows, 1, columns, end)
+
+    def _choose(self, logits: torch.Tensor) -> None:
+        """Draw one token a row and hand it out."""
+        tokens, best = next_tokens(
+            logits, self._ids[:, : self._width], self._settings, [r.random for r in self._rows]
+        )
+        if self._width == self._ids.shape[1]:
+            self._ids = torch.nn.functional.pad(self._ids, (0, GROW_COLUMNS))
+        self._ids[:, self._width] = tokens
+        self._width += 1
+        fine = best.isfinite().tolist()
+        for row, token, is_fine in zip(self._rows, tokens.tolist(), fine, strict=True):
+            if not row.running:
+                continue
+            if is_fine:
+                text = row.take(token)
+                self._on_text(row, text)
+            else:
+                row.end("error", NOT_FINITE)
+
+    def _retire(self) -> None:
+        """Drop the rows that have ended, once they are many enough to be worth the copying."""
+        kept = [at for at, row in enumerate(self._rows) if row.running]
+        if len(self._rows) - len(kept) < RETIRE_SHARE * len(self._rows) or not kept:
+            return
+        if len(kept) == len(self._rows):
+            return
+        rows = torch.tensor(kept, device=self._ids.device)
+        self._padding = self._padding[rows]
+        first = min(int(self._padding.min()), self._done)
+        self._cache.keep(rows, first)
+        self._ids = self._ids[rows, first:]
+        self._padding -= first
+        self._padded = bool(self._padding.any())
+        self._width -= first
+        self._done -= first
+        self._rows = [self._rows[at] for at in kept]
+        self._settings = RowSettings([row.sampling for row in self._rows], self._ids.device)
+
+
+def can_build_mask(model: "PreTrainedModel") -> bool:
+    """Whether one mask of our own fits all layers; else transformers makes one for each kind."""
+    config = model.config.get_text_config(decoder=True)
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    slides = getattr(config, "sliding_window", None)
+    return config._attn_implementation == "sdpa" and kinds == {"full_attention"} and not slides

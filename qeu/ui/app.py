@@ -1,0 +1,204 @@
+"""The page as a whole: header, sampling sidebar, models drawer, tabs, and how it is launched."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+
+from qeu.backends.shelf import Shelf
+from qeu.core.errors import QeuError
+from qeu.core.settings import Settings
+from qeu.services.link import from_query
+from qeu.ui.api import add_api
+from qeu.ui.compare_form import Updates
+from qeu.ui.compare_tab import CompareTab, example_comparison, load_examples
+from qeu.ui.context import DEFAULT_MODEL, Context, Words
+from qeu.ui.models_drawer import ModelsDrawer, model_choices
+from qeu.ui.panels import notice_html
+from qeu.ui.roles_tab import RolesTab
+from qeu.ui.sampling_form import SamplingForm
+from qeu.ui.sessions import language_of
+from qeu.ui.strings import LANGUAGES, text, words
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+def build_app(settings: Settings) -> tuple[gr.Blocks, dict[str, object]]:
+    """The page and the arguments it is launched with; loads no model and opens no database."""
+    context = Context(settings, Shelf(settings))
+    say = Words(gr.I18n(**{code: dict(words(code)) for code in LANGUAGES}))
+    # What visitors typed or generated is deleted from the page's temporary files after a day.
+    with gr.Blocks(
+        title="QEU Playground", fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)
+    ) as demo:
+        _build(demo, context, say)
+    launch = {
+        "server_name": settings.host,
+        "i18n": say.i18n,
+        "theme": _theme(),
+        "css_paths": sorted(ASSETS.glob("*.css")),
+        "head": f"<script>{(ASSETS / 'page.js').read_text(encoding='utf-8')}</script>",
+        "footer_links": ["api", "gradio"],
+        # Typed texts stay on this machine's own history, not in every browser's storage.
+        "run_history": False,
+        "show_error": True,
+        "ssr_mode": False,
+        "quiet": True,
+    }
+    return demo, launch
+
+
+def serve(settings: Settings) -> None:
+    """Build the page and serve it until Ctrl-C; takes the next free port if ours is taken."""
+    demo, launch = build_app(settings)
+    demo.queue(default_concurrency_limit=None)
+    ports = range(settings.port, min(settings.port + 20, 65_536))
+    for port in ports:
+        try:
+            _, address, _ = demo.launch(server_port=port, prevent_thread_lock=True, **launch)
+            break
+        except OSError:
+            continue
+    else:
+        raise QeuError(
+            f"Ports {ports[0]} to {ports[-1]} are all taken. Set QEU_PORT to a free one."
+        )
+    print(f"QEU Playground is at {address} (Ctrl-C ends it).", flush=True)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print("Ending; what was generated is in the history.", flush=True)
+    finally:
+        demo.close(verbose=False)
+
+
+def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
+    models = model_choices(context)
+    with gr.Sidebar(label=say("sampling.title"), open=False, elem_id="sampling", width=300):
+        gr.Markdown(say("sampling.intro"))
+        live_cb = gr.Checkbox(
+            False, label=say("sampling.live"), info=say("sampling.live.help"), elem_id="live"
+        )
+        sampling = SamplingForm(say, "common")
+        exact_cb = gr.Checkbox(
+            False, label=say("sampling.exact"), info=say("sampling.exact.help"), elem_id="exact"
+        )
+    with gr.Row(elem_id="header"):
+        gr.HTML(_brand_html(), elem_id="brand")
+        status = gr.HTML(elem_id="model-status")
+        language_dd = gr.Dropdown(
+            [(name, code) for code, name in LANGUAGES.items()],
+            value="en",
+            show_label=False,
+            container=False,
+            elem_id="language",
+            min_width=120,
+            scale=0,
+        )
+        sampling_btn = gr.Button(
+            say("sampling.title"), size="sm", elem_id="sampling-btn", min_width=90, scale=0
+        )
+        models_btn = gr.Button(
+            say("models.title"), size="sm", elem_id="models-btn", min_width=80, scale=0
+        )
+        theme_btn = gr.Button("◐", size="sm", elem_id="theme-btn", min_width=44, scale=0)
+    drawer = ModelsDrawer(context, say, models)
+    with gr.Tabs(elem_id="tabs"):
+        with gr.Tab(say("tab.compare"), id="compare"):
+            switches = {"live": live_cb, "exact": exact_cb}
+            compare = CompareTab(context, say, sampling, switches, models)
+        with gr.Tab(say("tab.roles"), id="roles"):
+            roles = RolesTab(context, say, sampling, exact_cb, models)
+    actions = compare.wire(roles.roles)
+    # The first example stands in the form from the start: Run works before anything has loaded.
+    actions.form.preset(example_comparison(load_examples()[0], DEFAULT_MODEL))
+    roles.wire(compare.question)
+    sides = [side.model_dd for side in compare.side_forms.values()]
+    drawer.wire([*sides, *getattr(roles, "model_dropdowns", [])])
+    add_api(context)
+
+    sampling_btn.click(None, js="() => qeuToggleSidebar('sampling')", api_visibility="private")
+    models_btn.click(None, js="() => qeuToggleSidebar('models')", api_visibility="private")
+    theme_btn.click(None, js="() => qeuToggleTheme()", api_visibility="private")
+
+    def on_language(_: str, request: gr.Request) -> Updates:
+        return {
+            **actions.on_language(request),
+            **roles.on_language(request),
+            compare.view.notice: notice_html(text("page.hint", language_of(request))),
+        }
+
+    dynamic = compare.view.outputs() | roles.outputs()
+    quiet = {"show_progress": "hidden", "api_visibility": "private"}
+    language_dd.input(
+        on_language, language_dd, dynamic, js="(code) => qeuSetLanguage(code)", **quiet
+    )
+
+    def on_open(request: gr.Request) -> Updates:
+        """First sight: the link's settings if there are any, all in the visitor's language."""
+        language = language_of(request)
+        updates: Updates = {language_dd: language, **on_language(language, request)}
+        try:
+            comparison = from_query(dict(request.query_params), DEFAULT_MODEL)
+        except QeuError as error:
+            return updates | {compare.view.notice: notice_html(str(error), "error")}
+        return updates | (actions.form.fill(comparison) if comparison else {})
+
+    demo.load(on_open, None, dynamic | actions.form.outputs() | {language_dd}, **quiet)
+
+    def on_watch(request: gr.Request) -> Iterator[str]:
+        yield from _watch_model(context, language_of(request))
+
+    demo.load(on_watch, None, status, concurrency_limit=None, **quiet)
+    demo.unload(context.sessions.end)
+
+
+def _watch_model(context: Context, language: str) -> Iterator[str]:
+    """Load the default model in the background after the first visit, and tell how far it is."""
+    context.preload.start()
+    last = ""
+    while True:
+        line, css, finished = context.preload.line(language)
+        html = f'<span class="q-dot q-{css}"></span>{line}'
+        if html != last:
+            yield html
+            last = html
+        if finished:
+            return
+        context.preload.wait(0.3)
+
+
+def _brand_html() -> str:
+    return '<b class="q-brand">QEU <span>Playground</span></b>'
+
+
+def _theme() -> gr.themes.Base:
+    """Quiet colours and the system's own fonts: nothing is fetched, offline pages look the same."""
+    fonts = ["system-ui", "Noto Sans", "Noto Sans CJK JP", "sans-serif"]
+    theme = gr.themes.Base(
+        primary_hue="teal",
+        secondary_hue="slate",
+        neutral_hue="slate",
+        radius_size="sm",
+        spacing_size="sm",
+        font=fonts,
+        font_mono=["ui-monospace", "Noto Sans Mono", "monospace"],
+    )
+    return theme.set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        block_background_fill="white",
+        block_background_fill_dark="*neutral_900",
+        block_label_text_weight="600",
+        block_title_text_weight="600",
+        block_title_text_size="*text_sm",
+        block_title_text_color="*neutral_600",
+        block_title_text_color_dark="*neutral_300",
+        block_info_text_size="*text_xs",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_600",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_text_color="white",
+    )

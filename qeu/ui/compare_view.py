@@ -1,0 +1,123 @@
+"""What the Compare tab shows, as components, and the updates that bring a run onto it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import gradio as gr
+
+from qeu.core.text_diff import word_diff
+from qeu.services.compare import SIDES
+from qeu.services.runs import Live
+from qeu.ui.context import Words
+from qeu.ui.markup import diff_text, escape
+from qeu.ui.panels import head_html, notice_html, prompt_html, receipt_html, text_html
+from qeu.ui.strings import text
+
+Updates = dict[object, object]
+
+
+@dataclass(frozen=True)
+class SideView:
+    """The outputs of one side."""
+
+    head: gr.HTML
+    body: gr.HTML
+    prompt: gr.HTML
+    receipt: gr.HTML
+    stop_btn: gr.Button
+    copy_btn: gr.Button
+
+    def update(self, live: Live | None, language: str, whole: bool) -> Updates:
+        """What changes while text arrives; with `whole` also prompt and receipt."""
+        updates: Updates = {
+            self.head: head_html(live, language),
+            self.body: text_html(live, language),
+        }
+        if whole or (live and live.phase in ("waiting", "reading")):
+            updates[self.prompt] = prompt_html(live, language)
+        if whole:
+            updates[self.receipt] = receipt_html(live.generation if live else None, language)
+        return updates
+
+
+@dataclass(frozen=True)
+class CompareView:
+    """All outputs of the tab."""
+
+    notice: gr.HTML
+    sides: Mapping[str, SideView]
+    diff: gr.HTML
+    cut_btn: gr.Button
+    snippet: gr.Code
+    command_box: gr.Textbox
+    link_box: gr.Textbox
+    json_btn: gr.DownloadButton
+    history_list: gr.Radio
+
+    def outputs(self) -> set[object]:
+        """All that a run may update."""
+        found: set[object] = {
+            self.notice,
+            self.diff,
+            self.cut_btn,
+            self.snippet,
+            self.command_box,
+            self.link_box,
+            self.json_btn,
+            self.history_list,
+        }
+        for side in self.sides.values():
+            found |= {side.head, side.body, side.prompt, side.receipt}
+        return found
+
+    def show_notice(self, message: str, kind: str = "info") -> Updates:
+        """A line beside the buttons."""
+        return {self.notice: notice_html(message, kind)}
+
+    def show_lives(
+        self,
+        lives: Mapping[str, Live],
+        language: str,
+        whole: bool = True,
+        only: set[str] = frozenset(),
+    ) -> Updates:
+        """Both sides, or those in `only`."""
+        updates: Updates = {}
+        for name in SIDES:
+            if not only or name in only:
+                updates |= self.sides[name].update(lives.get(name), language, whole)
+        if whole:
+            updates[self.diff] = diff_html(lives, language)
+        return updates
+
+
+def build_side_view(say: Words, name: str) -> SideView:
+    """The outputs of one side, with their fixed heights."""
+    head = gr.HTML(head_html(None, "en"), elem_id=f"{name}-head", elem_classes="q-head")
+    body = gr.HTML(
+        text_html(None, "en"),
+        elem_id=f"{name}-text",
+        elem_classes="q-body",
+        padding=False,
+        autoscroll=True,
+        min_height=300,
+        max_height=300,
+    )
+    with gr.Row(elem_classes="q-tight q-small"):
+        stop_btn = gr.Button(say("action.stop_side"), size="sm", elem_id=f"{name}-stop")
+        copy_btn = gr.Button(say("action.copy"), size="sm", elem_id=f"{name}-copy")
+    with gr.Accordion(say("prompt.title"), open=False, elem_id=f"{name}-prompt"):
+        prompt = gr.HTML(prompt_html(None, "en"))
+    with gr.Accordion(say("receipt.title"), open=False, elem_id=f"{name}-receipt"):
+        receipt = gr.HTML(receipt_html(None, "en"))
+    return SideView(head, body, prompt, receipt, stop_btn, copy_btn)
+
+
+def diff_html(lives: Mapping[str, Live], language: str) -> str:
+    """The words in which the sides differ; only for two finished texts."""
+    texts = [lives[name].text for name in SIDES if name in lives and lives[name].generation]
+    if len(texts) < len(SIDES):
+        return f'<p class="q-hint">{escape(text("diff.empty", language))}</p>'
+    if texts[0] == texts[1]:
+        return f'<p class="q-hint">{escape(text("diff.same", language))}</p>'
+    return f'<div class="q-diff" dir="auto">{diff_text(word_diff(*texts))}</div>'

@@ -1,0 +1,57 @@
+"""What every tab is built with: settings, loaded models, the workspace, the open pages."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import gradio as gr
+
+from qeu.backends.catalog import list_models, split_ref
+from qeu.backends.shelf import Shelf
+from qeu.core.errors import QeuError
+from qeu.core.settings import Settings
+from qeu.store.workspace import Workspace
+from qeu.ui.preload import Preload
+from qeu.ui.sessions import Sessions
+
+DEFAULT_MODEL = "smollm2-135m"
+
+
+@dataclass
+class Context:
+    """One start of the page; nothing in it is per visitor but `sessions`."""
+
+    settings: Settings
+    shelf: Shelf
+    sessions: Sessions = field(default_factory=Sessions)
+
+    @cached_property
+    def preload(self) -> Preload:
+        """The default model's load, begun after the first visit so that the page is up before."""
+        return Preload(self.shelf, DEFAULT_MODEL)
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """Opened at first use; in memory on a public page, where visits leave nothing behind."""
+        return Workspace(None if self.settings.public else self.settings.home / "qeu.db")
+
+    def check_model(self, ref: str) -> None:
+        """Refuse on a public page what is not in the table: visitors load nothing of their own."""
+        name = split_ref(ref)[0]
+        known = [card.id for card in list_models()]
+        if self.settings.public and name not in known:
+            raise QeuError(f"{name!r} is not offered here. Choose one of: {', '.join(known)}.")
+
+    def visitor(self, request: gr.Request) -> str:
+        """Whose history is meant: each visit's own on a public page, the one person's otherwise."""
+        return (request.session_hash or "anonymous") if self.settings.public else ""
+
+
+@dataclass(frozen=True)
+class Words:
+    """Marks texts for translation in the browser; `say("key")` stands where a label goes."""
+
+    i18n: gr.I18n
+
+    def __call__(self, key: str) -> object:
+        """The marker that the page replaces by the text of this key."""
+        return self.i18n(key)

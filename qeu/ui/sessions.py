@@ -1,0 +1,63 @@
+"""What the server remembers of each open page: its runs, stopped when the page goes away."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import gradio as gr
+
+from qeu.services.compare import Comparison
+from qeu.services.runs import Live, Run
+from qeu.ui.strings import COOKIE, pick_language
+
+
+@dataclass
+class Session:
+    """One browser tab. `runs` holds the run in progress by the place it belongs to."""
+
+    runs: dict[str, Run] = field(default_factory=dict)
+    shown: dict[str, Mapping[str, Live]] = field(default_factory=dict)
+    comparison: Comparison | None = None
+
+    def begin(self, place: str, run: Run) -> None:
+        """Make `run` the one of its place; an older one still computing is stopped."""
+        if old := self.runs.get(place):
+            old.stop()
+        self.runs[place] = run
+        self.shown[place] = run.live
+
+    def stop(self, place: str, key: str | None = None) -> None:
+        """Stop one text of a place's run, or all of it."""
+        if run := self.runs.get(place):
+            run.stop(key)
+
+    def is_current(self, place: str, run: Run) -> bool:
+        """Whether the place still belongs to this run, or a newer one has taken it over."""
+        return self.runs.get(place) is run
+
+
+class Sessions:
+    """All open pages, by gradio's session hash."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sessions: dict[str, Session] = {}
+
+    def of(self, request: gr.Request) -> Session:
+        """The session of a request, made at its first one."""
+        with self._lock:
+            return self._sessions.setdefault(request.session_hash or "", Session())
+
+    def end(self, request: gr.Request) -> None:
+        """The page is gone: stop what it was computing and forget it."""
+        with self._lock:
+            session = self._sessions.pop(request.session_hash or "", None)
+        for run in session.runs.values() if session else ():
+            run.stop()
+
+
+def language_of(request: gr.Request | None) -> str:
+    """The page's language: the visitor's choice (a cookie), else what the browser asks for."""
+    if request is None:
+        return "en"
+    return pick_language(request.cookies.get(COOKIE), request.headers.get("accept-language"))
