@@ -2,11 +2,12 @@
 
     python -m benchmarks.leak_accuracy --ja parallel_ja.json --en parallel_en.json
 
-Each file is a JSON list of {"instruction", "input", "output"}. No model is used. A false alarm is the
-answer of the most similar other question taken for a leak. Three kinds of leak are made from the
-right answer: its sentences shuffled with a part of the words lost ("reworded"), the first third of
-it ("part"), and one sentence of it put into the other answer ("hidden"). All are cut to the length
-limit of a reasoning. Real teachers reword more freely: read the hit rates as an upper bound.
+Each file is a JSON list of {"instruction", "input", "output"}; no model is used. A false alarm is
+the answer of the most similar other question taken for a leak. Three kinds of leak are made from
+the right answer: its sentences shuffled with a fifth of the words lost ("reworded"), the first
+third of it ("part"), and one sentence of it put into the other answer ("hidden"). All are cut to
+the length limit of a reasoning. Real teachers reword more freely, and real guidance speaks about
+the same subject as the answer: read the rates as a comparison of tests, not as a promise.
 """
 
 import argparse

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from qeu.backends.base import EchoBackend, Piece, Row
 from qeu.backends.catalog import find_model
+from qeu.backends.compute_queue import StopSign
 from qeu.core.errors import QeuError
 from qeu.core.generation import Generation
 from qeu.core.prompts import Prompt, split_completion
@@ -105,19 +106,20 @@ class FakeQueue:
     waiting: int = 0
 
     @contextmanager
-    def turn(self, *, stop: threading.Event, on_place: Callable[[int], None]) -> Iterator[None]:
-        """Wait for the lock, telling how many are before; raises where it was stopped."""
+    def turn(self, stop: StopSign, on_place: Callable[[int], None]) -> Iterator[bool]:
+        """Wait for the lock, telling how many are before; False where it was stopped."""
+        on_place(self.waiting + self.lock.locked())
         self.waiting += 1
-        on_place(self.waiting - 1)
         try:
             while not self.lock.acquire(timeout=0.005):
                 if stop.is_set():
-                    raise QeuError("Stopped while waiting.")
+                    yield False
+                    return
         finally:
             self.waiting -= 1
         try:
             self.turns += 1
-            yield
+            yield True
         finally:
             self.lock.release()
 
@@ -130,7 +132,7 @@ class FakeShelf:
         self.queue = FakeQueue()
         self.free, self.size = free, size
         self.calls: list[tuple[str, str]] = []
-        self.on_load: Callable[[str, threading.Event], None] = lambda name, stop: None
+        self.on_load: Callable[[str, StopSign], None] = lambda name, stop: None
         self.steps: tuple[Step, ...] = ()
         self.in_memory: set[str] = set()
 
@@ -138,6 +140,8 @@ class FakeShelf:
         """The model, after its steps were told."""
         if model_id not in self.models:
             self.models[find_model(model_id).id] = ScriptedBackend(model_id, ["Hi", " there."])
+        if model_id in self.in_memory:
+            return self.models[model_id]
         self.calls.append(("load", model_id))
         for step in self.steps:
             if progress:

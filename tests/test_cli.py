@@ -119,7 +119,7 @@ def test_the_progress_of_a_load_is_told_while_it_goes_on(monkeypatch):
     shelf.steps = (Step("download", 1, 2),)
     shelf.on_load = lambda name, stop: stream.seen.wait(20)
     assert run(ASK, shelf) == 0
-    assert "smollm2-135m: download 50%\n" in stream.getvalue()
+    assert stream.getvalue().count("smollm2-135m: download 50%\n") == 1
 
 
 def test_progress_goes_to_standard_error_and_quiet_means_quiet(capfd):
@@ -386,7 +386,7 @@ def start(code: str, *argv: str, **environment: str) -> subprocess.Popen:
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
         [sys.executable, "-c", prelude + code, *argv],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment},
@@ -412,6 +412,7 @@ def test_ctrl_c_stops_the_computation_and_keeps_what_was_written(home):
     for side in data.values():
         assert side["finish_reason"] == "cancelled"
         assert side["text"].startswith("on ")
+        assert side["receipt"], "the engine itself ended it and handed over what it had"
     assert b"Stopping" in err
     assert b"Traceback" not in err
     assert stored(home)[0].results["left"]["text"] == data["left"]["text"]
@@ -420,8 +421,7 @@ def test_ctrl_c_stops_the_computation_and_keeps_what_was_written(home):
 STUCK = """
 import threading
 shelf = FakeShelf()
-shelf.on_load = lambda name, stop: (print("loading", file=sys.stderr, flush=True),
-                                    threading.Event().wait(60))
+shelf.on_load = lambda name, stop: threading.Event().wait(60)
 import qeu.cli.compare
 qeu.cli.compare.STOP_WAIT_S = 0.1
 sys.exit(main(sys.argv[1:], lambda settings: shelf))
@@ -429,8 +429,8 @@ sys.exit(main(sys.argv[1:], lambda settings: shelf))
 
 
 def test_ctrl_c_ends_the_program_even_where_a_load_does_not_listen(home):
-    process = start(STUCK, *ASK, "--json", "-q")
-    assert process.stderr.readline() == b"loading\n"
+    process = start(STUCK, *ASK, "--json")
+    assert process.stderr.readline() == b"smollm2-135m: start\n"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -456,6 +456,16 @@ def test_no_terminal_encoding_crashes_the_output(encoding, shape):
         assert json.loads(text)["left"]["text"].startswith("五 ✓")
     else:
         assert "left" in text
+
+
+def test_a_reader_that_left_before_the_first_line_ends_it_quietly():
+    process = start("sys.stdin.read()\nsys.exit(main(sys.argv[1:]))", "models")
+    process.stdout.close()
+    process.stdin.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(30) == 141
+    assert err == b""
 
 
 def test_a_reader_that_has_enough_ends_it_quietly():
@@ -495,7 +505,8 @@ def test_the_package_runs_as_a_module():
 @pytest.mark.slow
 def test_the_real_model_answers_on_the_command_line(embedded_path, cache_dir, home):
     result = subprocess.run(
-        [sys.executable, "-m", "qeu", *ASK[:5], "--instruction", "Name a colour.", "--json",
+        [sys.executable, "-m", "qeu", *ASK[:3], "--right", MODEL, "--instruction", "Name a colour.",
+         "--json",
          "--max-new-tokens", "12"],
         capture_output=True, text=True, check=True, cwd=ROOT,
         env={**os.environ, "QEU_CACHE": str(cache_dir)},
@@ -540,3 +551,4 @@ def test_every_line_fits_and_no_word_is_lost():
 def test_columns_stay_aligned_whatever_the_script():
     lines = side_by_side("日本語 text " * 9, "short", 41).splitlines()
     assert len({display_width(line[: line.index("│")]) for line in lines}) == 1
+    assert all(line == line.rstrip() for line in lines)

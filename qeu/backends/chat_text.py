@@ -26,6 +26,7 @@ ALTERED = (
     "This model's chat template rewrites the messages, so the fields could not be told apart, and "
     "control tokens inside them are written with a blank."
 )
+_SENTINEL = "917364028591736402859173"
 _PLAIN_NAMES = {"system": "System", "user": "User", "assistant": "Assistant"}
 _PLAIN_STOP = ("\nUser:", "\nSystem:")
 
@@ -53,8 +54,10 @@ def render_chat(
     notes: tuple[str, ...] = ()
     template = _find_parts(tokenizer, messages)
     if template is None and any(m.role == "system" for m in messages):
-        messages, notes = fold_system(messages), (FOLDED,)
-        template = _find_parts(tokenizer, messages)
+        folded = fold_system(messages)
+        template = _find_parts(tokenizer, folded)
+        if template is not None or _apply(tokenizer, messages) is None:
+            messages, notes = folded, (FOLDED,)
     if template is not None:
         # templates differ in whether they strip; one of the two must give the very text
         for contents in (messages, [_stripped(m) for m in messages]):
@@ -102,8 +105,8 @@ def _find_parts(
     tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]
 ) -> list[str] | None:
     """The template's text before, between and after the messages; None if one has no place."""
-    # letters only: a template may strip, but would hardly change these
-    sentinels = [f"qeuZ{at}X{len(messages)}Zslot" for at in range(len(messages))]
+    # digits only: a template may strip or change the case, and would hardly change these
+    sentinels = [f"{_SENTINEL}{at:03d}" for at in range(len(messages))]
     rest = _apply(
         tokenizer,
         [

@@ -4,6 +4,7 @@ Rows are padded on the left. Only layers that attend to all or to the latest tok
 both keep all columns here, the mask does the rest.
 """
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,13 +20,13 @@ _COVERED = {"full_attention", "sliding_attention"}
 
 
 class SlabLayer(CacheLayerMixin):
-    """One layer's keys and values, (rows, heads, capacity, head size), of which `length` are used."""
+    """One layer's keys and values, (rows, heads, capacity, size); `length` columns are in use."""
 
     is_sliding = False
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, on_layer: Callable[[], None]) -> None:
         super().__init__()
-        self._capacity = capacity
+        self._capacity, self._on_layer = capacity, on_layer
         self.length = 0
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
@@ -40,6 +41,7 @@ class SlabLayer(CacheLayerMixin):
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write the new columns and return all columns so far, as views."""
+        self._on_layer()
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         end = self.length + key_states.shape[2]
@@ -49,6 +51,17 @@ class SlabLayer(CacheLayerMixin):
         self.values[:, :, self.length : end] = value_states
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def fill(self, lead: "SlabLayer", starts: Sequence[int], length: int) -> None:
+        """Begin with the columns of a one-row layer, put at each row's start; `length` are used."""
+        self.keys, self.values = (
+            x.new_zeros(len(starts), x.shape[1], self._capacity, x.shape[3])
+            for x in (lead.keys, lead.values)
+        )
+        for row, start in enumerate(starts):
+            self.keys[row, :, start : start + lead.length] = lead.keys[0, :, : lead.length]
+            self.values[row, :, start : start + lead.length] = lead.values[0, :, : lead.length]
+        self.is_initialized, self.length = True, length
 
     def keep(self, rows: torch.Tensor, first_column: int) -> None:
         """Forget all other rows, and the columns before `first_column`."""
@@ -78,12 +91,27 @@ class SlabLayer(CacheLayerMixin):
 
 
 class SlabCache(Cache):
-    """The cache of one batch, in the shape that transformers' models take."""
+    """The cache of one batch, in the shape that transformers' models take.
 
-    def __init__(self, config: "PreTrainedConfig", capacity: int) -> None:
+    `on_layer` is called before every layer's attention: what it raises ends the computation there.
+    """
+
+    def __init__(
+        self,
+        config: "PreTrainedConfig",
+        capacity: int,
+        on_layer: Callable[[], None] = lambda: None,
+    ) -> None:
         text = config.get_text_config(decoder=True)
         check_layers(text)
-        super().__init__(layers=[SlabLayer(capacity) for _ in range(text.num_hidden_layers)])
+        super().__init__(
+            layers=[SlabLayer(capacity, on_layer) for _ in range(text.num_hidden_layers)]
+        )
+
+    def fill(self, lead: "SlabCache", starts: Sequence[int], length: int) -> None:
+        """Begin with the columns of a one-row cache, put at each row's start; `length` are used."""
+        for layer, other in zip(self.layers, lead.layers, strict=True):
+            layer.fill(other, starts, length)
 
     def keep(self, rows: torch.Tensor, first_column: int) -> None:
         """Forget all other rows, and the columns before `first_column`."""

@@ -12,6 +12,7 @@ from qeu.backends import local_receipt, torch_loading
 from qeu.backends.adapter_files import AdapterFolder, check_base, find_adapter
 from qeu.backends.adapter_switch import AdapterSwitch
 from qeu.backends.base import Piece, Prepared, Row
+from qeu.backends.cpu_threads import restored_threads
 from qeu.backends.live_row import LiveRow
 from qeu.backends.tokenize import PromptEncoder, longest_first
 from qeu.core.errors import QeuError
@@ -22,7 +23,6 @@ from qeu.core.record import Record
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from qeu.backends.decode import DecodeBatch
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,11 @@ class _Job:
 
 
 class _ConsumerError(Exception):
-    """What `emit` raised: the caller's affair, not a fault of the model."""
+    """Carries what `emit` raised: the caller's affair, not a fault of the model."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class LocalModel:
@@ -216,10 +220,10 @@ class LocalModel:
         order = longest_first([len(row.prompt_ids) for row in rows])
         for group in self._groups([rows[at] for at in order], exact):
             try:
-                self._run_group(group, emit, exact)
+                with restored_threads() as cores:
+                    self._run_group(group, emit, exact, cores)
             except _ConsumerError as e:
-                assert e.__cause__ is not None
-                raise e.__cause__ from None
+                raise e.error from None
 
     def _groups(self, rows: Sequence[LiveRow], exact: bool) -> Iterator[list[LiveRow]]:
         """Rows that are computed at the same time: as many as the memory has room for."""
@@ -246,7 +250,7 @@ class LocalModel:
         if group:
             yield group
 
-    def _run_group(self, group: list[LiveRow], emit: Emit | None, exact: bool) -> None:
+    def _run_group(self, group: list[LiveRow], emit: Emit | None, exact: bool, cores: int) -> None:
         from qeu.backends.decode import DecodeBatch
 
         def on_text(row: LiveRow, text: str) -> None:
@@ -256,7 +260,7 @@ class LocalModel:
             try:
                 emit(Piece(row.index, text, len(row.token_ids), seconds))
             except Exception as e:
-                raise _ConsumerError from e
+                raise _ConsumerError(e) from e
 
         def set_adapters(hashes: Sequence[str | None]) -> None:
             self._switch.activate(hashes, per_row=exact)
@@ -267,7 +271,8 @@ class LocalModel:
             going: list[tuple[list[LiveRow], DecodeBatch | None]] = []
             for rows, batch in live:
                 try:
-                    batch = batch or DecodeBatch(self._model, rows, on_text, set_adapters)  # type: ignore[arg-type]
+                    assert self._model is not None
+                    batch = batch or DecodeBatch(self._model, rows, on_text, set_adapters, cores)
                     batch.step()
                     if not batch.finished:
                         going.append((rows, batch))

@@ -100,7 +100,7 @@ def draw(candidates: Candidates, uniforms: Sequence[float]) -> torch.Tensor:
     mass = candidates.probabilities.double().cumsum(-1)
     point = torch.tensor(uniforms, dtype=torch.float64, device=mass.device)[:, None]
     column = (mass <= point * mass[:, -1:]).sum(-1, keepdim=True)
-    # rounding may leave the point at the very end: then the last token that was kept
+    # a parallel sum may round up behind the last kept token: then it is that one
     last = (candidates.probabilities > 0).sum(-1, keepdim=True) - 1
     return candidates.ids.gather(1, torch.minimum(column, last))[:, 0]
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from qeu.backends.catalog import ModelCard, find_model
 from qeu.backends.compute_queue import ComputeQueue, StopSign
+from qeu.backends.cpu_threads import quiet_waiting
 from qeu.backends.folders import ResolvedWeights, inspect_local
-from qeu.backends.memory import free_memory_bytes
+from qeu.backends.memory import free_memory_bytes, has_gpu
 from qeu.backends.weights import FetchStopped, Progress, fetch_embedded, find_embedded
 from qeu.core.errors import QeuError
 from qeu.core.settings import Settings
@@ -53,6 +54,7 @@ class Shelf:
     def __init__(self, settings: Settings) -> None:
         self.queue = ComputeQueue()
         self._settings = settings
+        quiet_waiting()
         self._places: dict[tuple[str, bool], _Place] = {}
         self._guard = threading.Lock()
         # transformers changes global state while it loads, and two loads would both fit alone
@@ -186,7 +188,7 @@ class Shelf:
         parameters = parameters or card.parameters
         squeezed = bool(parameters) and stored < 1.5 * parameters  # the files are 8 or 4 bits
         wide = exact or self._settings.dtype == "float32"
-        if self._settings.device != "cpu" and card.four_bit and not exact and _has_gpu():
+        if self._settings.device != "cpu" and card.four_bit and not exact and has_gpu():
             stored = card.needs_bytes or stored
         elif parameters and not squeezed:
             stored = parameters * (4 if wide else 2)
@@ -227,9 +229,3 @@ class _Held:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
-
-
-def _has_gpu() -> bool:
-    from qeu.backends.memory import has_gpu
-
-    return has_gpu()

@@ -71,7 +71,12 @@ class PromptEncoder:
             )
         if len(found.input_ids) <= tokens:
             return text
-        return text[: found.offset_mapping[tokens - 1][1]].rstrip()
+        for kept in range(tokens, 0, -1):
+            shorter = text[: found.offset_mapping[kept - 1][1]].rstrip()
+            # what stood inside a word or a character may now need a token more
+            if len(self.encode(shorter)) <= tokens:
+                return shorter
+        return ""
 
     def _prepare_tagged(self, prompt: Prompt) -> Prepared:
         text, spans, ids = self._behind_head(prompt.text, prompt.spans, self.encode(prompt.text))

@@ -13,7 +13,6 @@ from qeu.backends.folders import ResolvedWeights
 from qeu.core.errors import QeuError
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _SAMPLE_BYTES = 1 << 16

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
+from qeu.core.arguments import unprotect_argument
 from qeu.core.errors import UsageError
 from qeu.core.record import CATEGORIES
 from qeu.core.sampling import Sampling
-from qeu.services.export import unprotect_argument
 
 MOST_TEXT_BYTES = 64 * 1024 * 1024
 

@@ -2,13 +2,16 @@
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from qeu.cli.arguments import add_category, read_texts
 from qeu.cli.screen import show, show_json
 from qeu.cli.sides import SIGNS
-from qeu.core.contract import Check, check_answer, check_reasoning
 from qeu.core.errors import UsageError
 from qeu.core.text import clean_text, one_line
+
+if TYPE_CHECKING:
+    from qeu.core.contract import Check
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -56,13 +59,18 @@ def run_check(args: argparse.Namespace) -> int:
         show_json({"checks": [check.to_json() for check in checks], "failed": failed})
         return 0
     for check in checks:
-        show(f"{SIGNS[check.verdict]} {check.name.replace('_', ' ')}")
+        show(f"{SIGNS[check.verdict]} {check.name.replace('_', ' ')}: {check.message}")
         for span in check.spans if check.verdict in ("fail", "partial") else ():
-            show(f"    {one_line(text[span.start : span.end], 100)}")
+            show(f"    {one_line(text[span.start : span.end], 60)}: {span.note}")
     return 0
 
 
-def _check(args: argparse.Namespace, text: str, question: str, reference: str) -> tuple[Check, ...]:
+def _check(
+    args: argparse.Namespace, text: str, question: str, reference: str
+) -> "tuple[Check, ...]":
+    # here and not above: the help of every command waits for what stands above
+    from qeu.core.contract import check_answer, check_reasoning
+
     if args.part == "answer":
         return check_answer(text, expected_language=args.language)
     return check_reasoning(

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from qeu.cli.arguments import add_category, add_sampling, read_sampling, read_texts
 from qeu.cli.screen import ProgressLine, say, show_json
@@ -11,15 +12,13 @@ from qeu.core.errors import QeuError, UsageError
 from qeu.core.prompts import LAYOUTS, TARGETS
 from qeu.core.roles import ROLE_IDS
 from qeu.core.settings import Settings
-from qeu.services.compare import (
-    SIDES,
-    Comparison,
-    results_json,
-    start_comparison,
-    store_comparison,
-)
-from qeu.services.runs import Live, Run
-from qeu.store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from qeu.services.compare import Comparison
+    from qeu.services.runs import Live, Run
+    from qeu.store.workspace import Workspace
+
+SIDES = ("left", "right")
 
 # How long Ctrl-C waits for the engines to hand over what they have written.
 STOP_WAIT_S = 5.0
@@ -109,8 +108,11 @@ def _add_side_options(group: "argparse._ArgumentGroup", prefix: str) -> None:
         group.add_argument(f"--{prefix}no-reasoning", action="store_true", help=argparse.SUPPRESS)
 
 
-def read_comparison(args: argparse.Namespace) -> Comparison:
+def read_comparison(args: argparse.Namespace) -> "Comparison":
     """The comparison that the options describe; raises UsageError for what cannot be meant."""
+    # here and not above: the help of every command waits for what stands above
+    from qeu.services.compare import Comparison
+
     wordings = dict(_split_wording(item) for item in args.role_text)
     given = {name: getattr(args, name) for name in ("instruction", "input", "reasoning")}
     given["reference"] = args.reference
@@ -139,11 +141,15 @@ def read_comparison(args: argparse.Namespace) -> Comparison:
 
 def run_compare(args: argparse.Namespace) -> int:
     """Run it, print it, keep it; Ctrl-C stops the computation and keeps what was written."""
+    from qeu.backends.shelf import Shelf
+    from qeu.services.compare import results_json, start_comparison
+    from qeu.store.workspace import Workspace
+
     comparison = read_comparison(args)
     settings = Settings.from_env(os.environ)
     # opened first: a run that cannot be kept should be refused before it costs anything
     workspace = None if args.no_store else Workspace(settings.home / "qeu.db")
-    run = start_comparison(args.make_shelf(settings), comparison)
+    run = start_comparison((args.make_shelf or Shelf)(settings), comparison)
     interrupted = _follow(run, ProgressLine(args.quiet))
     try:
         _keep(workspace, comparison, run)
@@ -162,7 +168,7 @@ def run_compare(args: argparse.Namespace) -> int:
     return 0
 
 
-def _follow(run: Run, line: ProgressLine) -> bool:
+def _follow(run: "Run", line: ProgressLine) -> bool:
     """Tell of the run until it has ended; whether Ctrl-C ended it."""
     try:
         if run.plan.kind != "one_batch":
@@ -170,7 +176,9 @@ def _follow(run: Run, line: ProgressLine) -> bool:
         while not run.finished:
             for key in sorted(run.poll(0.1)):
                 live = run.live[key]
-                line.log(key, _logged(key, live), brief=live.phase == "writing")
+                # sides of one model load together: that is said once
+                subject = live.ask.model_name if live.phase == "loading" else key
+                line.log(subject, _logged(key, live), brief=live.phase == "writing")
             line.draw(" | ".join(_drawn(key, live) for key, live in run.live.items()))
         line.clear()
     except KeyboardInterrupt:
@@ -182,7 +190,7 @@ def _follow(run: Run, line: ProgressLine) -> bool:
     return False
 
 
-def _logged(key: str, live: Live) -> str:
+def _logged(key: str, live: "Live") -> str:
     """A side's state in steps coarse enough for a log."""
     if live.phase == "loading":
         share = f" {int(live.loaded_share * 10) * 10}%" if live.loaded_share else ""
@@ -199,7 +207,7 @@ def _logged(key: str, live: Live) -> str:
     return f"{key}: {live.phase}"
 
 
-def _drawn(key: str, live: Live) -> str:
+def _drawn(key: str, live: "Live") -> str:
     """A side's state this moment, with the end of its text."""
     if live.phase != "writing":
         return _logged(key, live)
@@ -207,7 +215,9 @@ def _drawn(key: str, live: Live) -> str:
     return f"{key} {live.new_tokens} tokens {live.tokens_per_s:.1f}/s …{tail}"
 
 
-def _keep(workspace: Workspace | None, comparison: Comparison, run: Run) -> None:
+def _keep(workspace: "Workspace | None", comparison: "Comparison", run: "Run") -> None:
+    from qeu.services.compare import store_comparison
+
     if workspace is None:
         return
     try:
@@ -217,9 +227,9 @@ def _keep(workspace: Workspace | None, comparison: Comparison, run: Run) -> None
         workspace.close()
 
 
-def _leave(run: Run) -> int:
+def _leave(run: "Run") -> int:
     if not run.join(1.0):
-        # an engine that is still loading would hold up the end of the program, or crash in it
+        # an engine still at work in C++ can crash while Python takes itself down around it
         sys.stderr.flush()
         os._exit(INTERRUPTED)
     return INTERRUPTED

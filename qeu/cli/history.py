@@ -2,16 +2,16 @@
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
 from qeu.cli.screen import show, show_json, table
 from qeu.cli.sides import show_sides
 from qeu.core.errors import UsageError
 from qeu.core.settings import Settings
 from qeu.core.text import one_line
-from qeu.services.compare import SIDES, Comparison
-from qeu.services.export import export_command, export_json, export_snippet
-from qeu.store.history import StoredComparison, get_comparison, search_comparisons
-from qeu.store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from qeu.store.history import StoredComparison
 
 SHAPES = ("text", "json", "python", "command")
 
@@ -42,6 +42,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def run_history(args: argparse.Namespace) -> int:
     """Print the list, or one stored comparison."""
+    # here and not above: the help of every command waits for what stands above
+    from qeu.store.history import get_comparison, search_comparisons
+    from qeu.store.workspace import Workspace
+
     if args.limit < 1:
         raise UsageError(f"--limit is {args.limit}; choose 1 or more.")
     if args.shape != "text" and args.id is None:
@@ -65,7 +69,10 @@ def run_history(args: argparse.Namespace) -> int:
     return 0
 
 
-def _show_one(stored: StoredComparison, shape: str) -> None:
+def _show_one(stored: "StoredComparison", shape: str) -> None:
+    from qeu.services.compare import SIDES, Comparison
+    from qeu.services.export import export_command, export_json, export_snippet
+
     if shape == "json-line":
         show_json(stored.to_json())
     elif shape == "json":
@@ -81,10 +88,9 @@ def _show_one(stored: StoredComparison, shape: str) -> None:
             show(export_command(comparison))
 
 
-def _row(stored: StoredComparison) -> tuple[str, ...]:
+def _row(stored: "StoredComparison") -> tuple[str, ...]:
     sides = []
-    for name in SIDES:
-        side = stored.results.get(name)
+    for side in stored.results.values():
         if isinstance(side, dict):
             sides.append(f"{side.get('model')} ({side.get('finish_reason')})")
     return (

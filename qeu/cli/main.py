@@ -4,13 +4,16 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import qeu
-from qeu.backends.shelf import Shelf
-from qeu.cli import check, compare, history, models
+from qeu.cli import check, compare, data, history, models
 from qeu.cli.screen import prepare_streams, say
 from qeu.core.errors import QeuError, UsageError
 from qeu.core.settings import Settings
+
+if TYPE_CHECKING:
+    from qeu.backends.shelf import Shelf
 
 DONE, FAILED, USAGE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 
@@ -39,13 +42,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"qeu {qeu.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (models, compare, check, history):
+    for group in (models, compare, check, history, data):
         group.add_command(commands)
     return parser
 
 
-def main(argv: Sequence[str], make_shelf: Callable[[Settings], Shelf] = Shelf) -> int:
-    """Run one command line; the exit status."""
+def main(argv: Sequence[str], make_shelf: "Callable[[Settings], Shelf] | None" = None) -> int:
+    """Run one command line; the exit status. `make_shelf` None is the real one."""
     prepare_streams()
     try:
         args = build_parser().parse_args(argv)

@@ -99,7 +99,8 @@ def side_by_side(left: str, right: str, columns: int) -> str:
     """Two texts as columns of equal width."""
     each = (columns - 3) // 2
     pairs = zip_longest(wrap_text(left, each), wrap_text(right, each), fillvalue="")
-    return "\n".join(f"{one}{' ' * (each - display_width(one))} │ {two}" for one, two in pairs)
+    lines = (f"{one}{' ' * (each - display_width(one))} │ {two}" for one, two in pairs)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -28,6 +28,8 @@ __all__ = ["CATEGORIES", "LIMITS", "Check", "Span", "check_answer", "check_reaso
 # Source: the note of 3 May (5 lines, 120 words); 300 characters say about as much in Japanese and
 # Chinese.
 LIMITS: Mapping[str, int] = {"lines": 5, "words": 120, "characters": 300}
+_HAN_ONLY = re.compile(r"[^A-Za-z]*[\u4e00-\u9fff]{4}[^A-Za-z]*")
+_MAX_JUDGED = 100_000  # characters whose lines are judged one by one
 CREATIVE_CATEGORIES = ("creative",)
 VERDICTS = ("pass", "fail", "partial", "skip")
 LANGUAGE_NAMES: Mapping[str, str] = {"en": "English", "ja": "Japanese", "zh": "Chinese"}
@@ -243,14 +245,18 @@ def _check_language(text: str, expected: str | None) -> Check:
 
 def _drifts(text: str, wanted: str) -> Iterable[Span]:
     """Lines, and sentences in lines that are as wanted, that are surely in another language."""
-    for number, line in enumerate(identify_lines(text), 1):
-        other = line.language != wanted
-        if other and line.certain:
+    for number, line in enumerate(identify_lines(text[:_MAX_JUDGED]), 1):
+        shown = text[line.start : line.end]
+        if line.language != wanted and line.certain:
             yield Span(line.start, line.end, f"line {number} is {_language_name(line.language)}")
             continue
-        sentences = sentence_spans(text[line.start : line.end])
+        if wanted == "en" and line.language != wanted and _HAN_ONLY.fullmatch(shown):
+            # Japanese or Chinese may be in doubt, but English it is not
+            yield Span(line.start, line.end, f"line {number} is Japanese or Chinese")
+            continue
+        sentences = sentence_spans(shown)
         for start, end in sentences if len(sentences) > 1 else ():
-            language, certain = identify(text[line.start + start : line.start + end])
+            language, certain = identify(shown[start:end])
             if certain and language != wanted:
                 note = f"a sentence of line {number} is {_language_name(language)}"
                 yield Span(line.start + start, line.start + end, note)

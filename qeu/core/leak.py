@@ -25,10 +25,8 @@ _MAX_TEXT = 100_000  # characters looked at; the length check fails long before
 
 @dataclass(frozen=True)
 class LeakPolicy:
-    """Which tests block a reasoning of one category; the rest are not run for it.
-
-    `number`: any new one, or only one stated as a result; `phrase`: strong ones name an answer.
-    """
+    """Which tests block a reasoning of one category: `number`, any new one or only one stated as a
+    result; `phrase`, any or only the strong ones that name an answer."""
 
     wording: bool = True
     short_answer: bool = True
@@ -41,7 +39,7 @@ class LeakPolicy:
 
 _WRITING = LeakPolicy(option=False, restated=False, number="off", phrase="strong")
 # Open writing blocks shared wording, arithmetic the final statement, choice the named option
-# (PEERS: in the MGSM exemplars the number always stands in the worked steps, too).
+# (in the MGSM exemplars the number always stands in the worked steps, too).
 POLICIES: Mapping[str, LeakPolicy] = {
     "open_qa": LeakPolicy(),
     "closed_qa": LeakPolicy(),
@@ -59,7 +57,7 @@ DEFAULT_POLICY = LeakPolicy()
 
 # Cues of a conclusion; and words after which a cue speaks about an answer ("the answer is short",
 # 答えは何か, 答案是否) instead of giving one.
-_ANSWER = "answer|result|solution|conclusion|translation"
+_ANSWER = "answer|result|solution|conclusion|translation|(?:correct|right) (?:label|choice|class)"
 _EN_ASIDE = (  # after "is": the sentence describes the answer
     r"(?:\W*(?:also|then|usually|often|always|likely|very|as|most|more|too|both|only|quite|not)\b)*"
     r"\W*(?:important|necessary|essential|useful|helpful|crucial|critical|vital|key|good|better|best"
@@ -81,8 +79,8 @@ _EN_BLOCK = re.compile(  # before the cue, in the same clause: the sentence asks
 )
 _STRONG = (
     re.compile(
-        rf"\b(?:{_ANSWER})s?(?:\s(?:to|of|for)\s[^,.;]{{1,60}}?)?\s?(?:(?:is|are|was|must be"
-        rf"|would be|will be|equals|comes (?:out )?to)\b\s*:?|[:=])(?!{_EN_ASIDE})\W{{0,4}}\w",
+        rf"\b(?:{_ANSWER})s?(?:\s(?:to|of|for)\s[^,.;]{{1,60}}?)?(?:\s(?:is|are|was|must be"
+        rf"|would be|will be|equals|comes (?:out )?to)\b\s*:?|\s?[:=])(?!{_EN_ASIDE})\W{{0,4}}\w",
         re.IGNORECASE,
     ),
     re.compile(
@@ -104,12 +102,12 @@ _WEAK = (
         r"(?:^|[,;]\s*)(?:thus|therefore|hence|consequently|in conclusion|as a result)\b,?"
         r"\s(?!(?:you|your|creator|this|that|there|we|one|the (?:approach|method|(?:next |first )?"
         r"step|goal|task|focus|tone|reader|question|key|aim|plan|structure|style|order|problem))\b)"
-        rf"[^.;]{{1,120}}?\b(?:is|are|was|were|equals|must be)\b(?!{_EN_ASIDE})\W{{0,4}}\w",
+        rf"[^.;]{{1,120}}?\b(?:is|are|was|were|equals|must be)\b(?!{_EN_ASIDE}|\sto\b)\W{{0,4}}\w",
         re.IGNORECASE,
     ),
     re.compile(
-        r"^(?:よって|したがって|従って|ゆえに|つまり|すなわち|結局|以上より|以上から|このため|そのため)[、,]?"
-        r"(?P<rest>.{1,80}(?:です|である|だ|となる|になる|なります|等しい|でした|だった)[。.]?)$"
+        r"^(?:結論として|よって|したがって|従って|ゆえに|つまり|すなわち|結局|以上より|以上から|そのため)[、,]?"
+        r"(?P<rest>.{1,80}(?:です|である|だ|となる|になる|なります|等しい|でした|だった|ない)[。.]?)$"
     ),
     re.compile(
         r"(?:因此|所以|因而|故而?|由此可见|综上(?:所述)?|總之|总之|可得|于是)[，,]?"
@@ -125,10 +123,10 @@ _ASIDE = re.compile(
 )
 _ZH_BLOCK = re.compile("(?:确保|检查|如果|判断|直到|使|看|让|为什么|もし|どんな)[^，。、]{0,12}$")
 
-_OPTION = r"[(（「]?([A-EＡ-Ｅ])[)）」]?"
+_OPTION = r"[(（「]?([A-EＡ-Ｅ])[)）」]?(?!(?<=A)\s[a-z])"  # not "A word"
 _CHOSEN = re.compile(
     rf"\b(?i:answer|choice|option|one)\s?(?i:is|must be|would be|:|=)\s?(?i:option\s)?{_OPTION}"
-    rf"(?![\w'’]|\s[a-z])"
+    rf"(?![\w'’])"
     rf"|\b(?i:choose|select|pick|go with|mark)\s(?i:option\s|answer\s|choice\s)?{_OPTION}"
     rf"(?=[.,;:!]|\s(?:as|because|since)\b|$)"
     rf"|\b(?i:option|choice|answer)\s{_OPTION}\s(?:is|must be|seems|fits)\s(?!not\b|in)"
@@ -164,6 +162,7 @@ _ASKED = re.compile(
     r"|name|determine|evaluate)\s+(?:the\s+|an?\s+)?([^\s?.!,;:][^?.!,;:\n]{3,80}?)\s*(?:[?.!,;:\n]|$)",
     re.IGNORECASE,
 )
+_TOLD_CJK = "(?:は|とは|が|是|为|為|等于|等於|在|＝|=)"
 _ASKED_CJK = re.compile(
     r"([^\s、。，？?！「」]{2,40}?)(?:(?:とは|は|って)(?:何|なん|なに|どこ|誰|だれ|いつ|いく|どれ|どの)"
     r"|を(?:求め|計算|答え)|(?:是|在|等于|等於)(?:什么|什麼|哪|谁|誰|多少|几|幾|何))"
@@ -184,7 +183,7 @@ class LeakSpan:
 
 @dataclass(frozen=True)
 class LeakReport:
-    """`leaked` is `score >= 0.5`; `partial`: not all of the test could be made."""
+    """`leaked` is `score >= 0.5`; `partial`: the wording could not be compared."""
 
     leaked: bool
     score: float
@@ -395,5 +394,6 @@ def _statement_patterns(question: str) -> Iterator[re.Pattern[str]]:
             rf"\b[A-Z]\w*(?:\s[A-Z]\w*)*\s(?:is|was|are|were)\s(?:the\s)?(?i:{words})\b"
         )
     for match in _ASKED_CJK.finditer(question):
-        told = r"(?:は|とは|が|是|为|為|等于|等於|在|＝|=)"
-        yield re.compile(rf"{re.escape(match[1])}{told}(?P<rest>[^。]{{1,60}})")
+        tail = re.split("[の的]", match[1])[-1]  # この本の作者は誰 is answered by 作者は…
+        asked = match[1] if len(tail) < 2 else tail
+        yield re.compile(rf"{re.escape(asked)}{_TOLD_CJK}(?P<rest>[^。]{{1,60}})")

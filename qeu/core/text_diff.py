@@ -5,25 +5,29 @@ Words for alphabets, single characters for Japanese and Chinese. Nothing here ra
 
 import re
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 
 from qeu.core.segments import CJK, Offsets, is_unspaced, sentence_spans
 
-# difflib is quadratic at worst; up to here two unrelated texts take well under a second.
-MAX_WORD_UNITS = 1500
-MAX_LINE_UNITS = 3000
+# difflib looks at every pair of equal units, several times over; up to here it takes well under a
+# second (measured: 90,000 pairs 0.6 s).
+MAX_UNITS = 3000
+MAX_PAIRS = 100_000
 
 _UNIT = re.compile(rf"[{CJK}]|\s+|[^\W{CJK}]+|.", re.DOTALL)
 _LINES = re.compile(r"[^\n]*\n|[^\n]+\Z")
 
 # Share of the reference's character n-grams, those of the question taken out, that may stand in a
-# reasoning: (whole text, best sentence). Chosen for 5% false alarms of both together with
-# benchmarks/leak_accuracy.py on the 669 rows of instruction_ja, whose answers are the same in
-# English and Japanese; a false alarm is the answer of the most similar other question.
-# English takes 5-grams with single blanks, since bigrams need 0.72 and then find 63% of the answers
-# with a sentence hidden in another text, 5-grams 97%. Chinese was not measured: as Japanese.
+# reasoning: (whole text, best sentence). Source: benchmarks/leak_accuracy.py on the 669 rows of
+# instruction_ja, whose answers are the same in English and Japanese; a false alarm is the answer of
+# the most similar other question. Both tests together, English and Japanese: false alarms 3.9% and
+# 4.6% (chosen on one half of the rows, up to 7.5% on the other); found are 99% and 99% of reworded
+# answers, 97% and 96% of a first third, 94% and 98% of one sentence hidden in another text.
+# English takes 5-grams with single blanks: by bigrams alone the whole-text test needs 0.72 for 5%
+# and finds 63% of hidden sentences, by 5-grams 97%. Chinese was not measured: as Japanese.
 THRESHOLDS = {"spaced": (0.20, 0.32), "unspaced": (0.22, 0.36)}
 _SIZE = {"spaced": 5, "unspaced": 2}
 MIN_GRAMS = {"spaced": 15, "unspaced": 8}  # below that, chance decides
@@ -38,23 +42,32 @@ def word_diff(a: str, b: str) -> list[tuple[str, str]]:
     """Steps ("equal" | "delete" | "insert", text) that lead from `a` to `b`.
 
     The equal and deleted texts joined are `a`, the equal and inserted ones `b`, to the character.
-    Above 1,500 words a side lines are compared, above 3,000 lines only both ends.
+    Above 3,000 words a side, or where the same few words come again and again, whole lines are
+    compared; where there are too many of them, too, only the start that both share.
     """
     head = _common_prefix(a, b)
     left, right = _UNIT.findall(a[head:]), _UNIT.findall(b[head:])
-    if max(len(left), len(right)) > MAX_WORD_UNITS:
+    if _too_many(left, right):
         head = a.rfind("\n", 0, head) + 1
         left, right = _LINES.findall(a[head:]), _LINES.findall(b[head:])
-    if max(len(left), len(right)) > MAX_LINE_UNITS:
+    if _too_many(left, right):
         left, right = [a[head:]], [b[head:]]
     steps = [("equal", a[:head])]
-    matcher = SequenceMatcher(None, left, right, autojunk=False)
+    # white space is matched only beside words that match: it would be most of the work
+    matcher = SequenceMatcher(str.isspace, left, right, autojunk=False)
     for tag, i1, i2, j1, j2 in matcher.get_opcodes():
         if tag == "equal":
             steps.append(("equal", "".join(left[i1:i2])))
         else:
             steps += [("delete", "".join(left[i1:i2])), ("insert", "".join(right[j1:j2]))]
     return _joined([step for step in steps if step[1]])
+
+
+def _too_many(left: list[str], right: list[str]) -> bool:
+    if max(len(left), len(right)) > MAX_UNITS:
+        return True
+    counts = Counter(unit for unit in right if not unit.isspace())
+    return sum(counts[unit] for unit in left) > MAX_PAIRS
 
 
 def _common_prefix(a: str, b: str) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 
 import qeu
+from qeu.core.arguments import protect_argument
 from qeu.core.sampling import Sampling
 from qeu.core.text import clean_text
 from qeu.services.compare import SIDES, Comparison, SideSettings
@@ -23,7 +24,6 @@ _PATH = re.compile(r"(?<![\w.:/\\])(?:~|[A-Za-z]:)?(?:[/\\][\w.@+-]+){2,}")
 _SENTENCES = ("error", "notes", "why")
 # An option and its value; None for a switch.
 Words = list[tuple[str, str | None]]
-_SPECIAL_ARGUMENT = re.compile(r"-\Z|@|\\+(?:-\Z|@)")
 
 
 def export_json(stored: StoredComparison) -> str:
@@ -104,16 +104,6 @@ def export_command(comparison: Comparison) -> str:
     if comparison.exact:
         words.append(("--exact", None))
     return " ".join(["python -m qeu compare", *(_quote(*word) for word in words)])
-
-
-def protect_argument(text: str) -> str:
-    """The text as an argument that is taken literally where `-` and `@FILE` have a meaning."""
-    return "\\" + text if _SPECIAL_ARGUMENT.match(text) else text
-
-
-def unprotect_argument(text: str) -> str:
-    """The text that an argument stands for, once it is known not to be `-` or `@FILE`."""
-    return text[1:] if text.startswith("\\") and _SPECIAL_ARGUMENT.match(text) else text
 
 
 # -- the command's words -------------------------------------------------------------------------

@@ -8,137 +8,36 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 from qeu.backends.base import Backend, Piece, Prepared, Row
-from qeu.backends.catalog import find_model, split_ref
+from qeu.backends.catalog import split_ref
 from qeu.backends.shelf import Shelf
-from qeu.core.contract import Check, check_answer, check_reasoning
+from qeu.backends.weights import Progress
 from qeu.core.errors import QeuError
 from qeu.core.generation import Generation
-from qeu.core.prompts import FieldSpan, Prompt, render, split_completion
-from qeu.core.record import Record
-from qeu.core.roles import ROLES, Role
-from qeu.core.sampling import Sampling
+from qeu.services.asks import (
+    Ask,
+    Live,
+    broken_generation,
+    check_parts,
+    restore_live,
+    side_json,
+)
 from qeu.services.plan import Plan, Stage, make_plan
 
+__all__ = [
+    "Ask",
+    "Live",
+    "Run",
+    "broken_generation",
+    "check_parts",
+    "restore_live",
+    "side_json",
+]
+
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One text wanted from one model.
-
-    `key` names it among its run ("left", "creator", …); `model` is `NAME` or `NAME@ADAPTER`;
-    `layout` empty takes the model's own; `expected_language` empty takes what the role implies.
-    """
-
-    key: str
-    model: str
-    record: Record
-    role: Role
-    target: str
-    sampling: Sampling
-    layout: str = ""
-    use_reasoning: bool = True
-    expected_language: str = ""
-    logician: Role = ROLES["logician"]
-
-    @property
-    def model_name(self) -> str:
-        """The base model, without adapter."""
-        return split_ref(self.model)[0]
-
-    def chosen_layout(self) -> str:
-        """The layout that will be used."""
-        return self.layout or find_model(self.model_name).layout
-
-    def prompt(self) -> Prompt:
-        """The prompt as `render` makes it; raises QeuError for an empty question."""
-        record = self.record if self.use_reasoning else replace(self.record, reasoning="")
-        rendered = render(record, self.chosen_layout(), self.role, self.target, self.logician)
-        return rendered.prompt
-
-
-@dataclass
-class Live:
-    """What is known of one ask so far; times in seconds since its computation began.
-
-    Phases: queued → loading → waiting (others compute) → reading (the prompt) → writing →
-    done | failed. `ahead` counts the runs before this one while waiting.
-    """
-
-    ask: Ask
-    phase: str = "queued"
-    text: str = ""
-    new_tokens: int = 0
-    ttft_s: float = 0.0
-    seconds: float = 0.0
-    ahead: int = 0
-    loading: str = ""
-    loaded_share: float = 0.0
-    context: int = 0
-    prepared: Prepared | None = None
-    generation: Generation | None = None
-    error: str = ""
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing more will come."""
-        return self.phase in ("done", "failed")
-
-    @property
-    def tokens_over(self) -> int:
-        """By how many tokens the prompt and one new token exceed the model's context; 0 if none."""
-        if self.prepared is None or not self.context:
-            return 0
-        return max(0, self.prepared.tokens + 1 - self.context)
-
-    @property
-    def tokens_per_s(self) -> float:
-        """Speed after the first token; 0 while there is too little to tell."""
-        if self.generation:
-            return self.generation.tokens_per_s
-        span = self.seconds - self.ttft_s
-        return (self.new_tokens - 1) / span if self.new_tokens > 1 and span > 0 else 0.0
-
-    def end(self, generation: Generation) -> None:
-        """Take in the last there is."""
-        self.generation, self.text = generation, generation.text
-        self.new_tokens, self.ttft_s = generation.new_tokens, generation.ttft_s
-        self.phase = "failed" if generation.finish_reason == "error" else "done"
-        self.error = generation.error
-
-    def parts(self) -> tuple[str, str]:
-        """(reasoning, answer) of the text so far."""
-        return split_completion(self.text, self.ask.chosen_layout(), self.ask.target)
-
-    def checks(self) -> dict[str, tuple[Check, ...]]:
-        """The checks of each part that the model itself wrote, as they stand now."""
-        return check_parts(self.ask, self.text, final=self.finished)
-
-
-def check_parts(ask: Ask, text: str, final: bool = True) -> dict[str, tuple[Check, ...]]:
-    """Checks by part ("reasoning", "answer") of a text that was written for `ask`."""
-    reasoning, answer = split_completion(text, ask.chosen_layout(), ask.target)
-    found: dict[str, tuple[Check, ...]] = {}
-    record = ask.record
-    if ask.target != "answer" and (reasoning or final):
-        found["reasoning"] = check_reasoning(
-            reasoning,
-            category=record.category,
-            question=record.question,
-            reference=record.output,
-            expected_language=ask.expected_language or "en",
-            final=final,
-        )
-    if ask.target == "answer" or (ask.target == "both" and (answer or final)):
-        # A translator's language is the task's business; the other roles answer in English.
-        expected = ask.expected_language or (None if ask.role.id == "translator" else "en")
-        found["answer"] = check_answer(answer, expected_language=expected, final=final)
-    return found
 
 
 class Run:
@@ -159,6 +58,7 @@ class Run:
         self._stops = {ask.key: threading.Event() for ask in asks}
         self._ended: set[str] = set()
         self._ending = threading.Lock()
+        self._waited = False
         self._patience_s = patience_s
         self._polled = time.monotonic()
         self.live = {ask.key: Live(ask) for ask in asks}
@@ -289,17 +189,13 @@ class Run:
         stop = _AllOf([self._stops[key] for key in keys])
         if stop.is_set():
             return self._end(keys, "")
-        for other in stage.unload:
-            self._shelf.unload(other)
+        if stage.unload:
+            # with the turn in hand, nobody computes on what must go
+            with self._turn(keys, stop):
+                for other in () if stop.is_set() else stage.unload:
+                    self._shelf.unload(other)
         self._tell(keys, "loading", ("start", 0.0))
-        model: Backend = self._shelf.load(
-            stage.model,
-            exact=self._exact,
-            progress=lambda p: self._tell(
-                keys, "loading", (p.step, p.done / p.total if p.total else 0.0)
-            ),
-            stop=stop,  # type: ignore[arg-type]
-        )
+        model = self._load(stage.model, keys, stop)
         for key in keys:
             with self._explained([key], stage.model):
                 self._tell([key], "context", model.context)
@@ -308,11 +204,11 @@ class Run:
         if not keys or stop.is_set():
             return self._end(keys, "")
         self._tell(keys, "waiting", 0)
-        with self._shelf.queue.turn(
-            stop=stop, on_place=lambda ahead: self._tell(keys, "waiting", ahead)
-        ):
-            if stop.is_set():
+        with self._turn(keys, stop):
+            if stop.is_set():  # then the turn may be somebody else's
                 return self._end(keys, "")
+            if self._waited:  # meanwhile another run may have unloaded it
+                model = self._load(stage.model, keys, stop)
             done = model.generate(
                 [self._rows[key] for key in keys],
                 lambda piece: self._tell([keys[piece.row]], "", piece),
@@ -322,80 +218,30 @@ class Run:
             self._finish(key, "", generation)
         return None
 
+    def _load(self, name: str, keys: Sequence[str], stop: "_AllOf") -> Backend:
+        def tell(progress: Progress) -> None:
+            share = progress.done / progress.total if progress.total else 0.0
+            self._tell(keys, "loading", (progress.step, share))
+
+        return self._shelf.load(name, exact=self._exact, progress=tell, stop=stop)
+
+    def _turn(self, keys: Sequence[str], stop: "_AllOf") -> AbstractContextManager[bool]:
+        def tell(ahead: int) -> None:
+            self._waited = self._waited or ahead > 0
+            self._tell(keys, "waiting", ahead)
+
+        return self._shelf.queue.turn(stop, tell)
+
     def _row(self, ask: Ask) -> Row:
         adapter = split_ref(ask.model)[1]
         return Row(ask.prompt(), ask.sampling.checked(), adapter, self._stops[ask.key])
 
 
 class _AllOf:
-    """Reads like a threading.Event that is set once all of several are: nobody waits any more."""
+    """A stop sign that is set once all of several events are: nobody waits any more."""
 
     def __init__(self, events: Sequence[threading.Event]) -> None:
         self._events = events
 
     def is_set(self) -> bool:
         return all(event.is_set() for event in self._events)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        end = None if timeout is None else time.monotonic() + timeout
-        while not self.is_set():
-            if end is not None and time.monotonic() >= end:
-                return False
-            time.sleep(0.02)
-        return True
-
-
-def broken_generation(live: Live, finish_reason: str, error: str) -> Generation:
-    """What is known of an ask that its engine gave no generation for: stopped early, or failed."""
-    ask = live.ask
-    model, adapter = split_ref(ask.model)
-    reasoning, answer = live.parts()
-    return Generation(
-        text=live.text,
-        reasoning=reasoning,
-        answer=answer,
-        finish_reason=finish_reason,
-        prompt_tokens=live.prepared.tokens if live.prepared else 0,
-        new_tokens=live.new_tokens,
-        ttft_s=live.ttft_s,
-        tokens_per_s=live.tokens_per_s,
-        model=model,
-        revision="",
-        adapter=adapter,
-        adapter_hash=None,
-        layout=ask.chosen_layout(),
-        target=ask.target,
-        seed=ask.sampling.seed,
-        receipt=None,
-        error=error,
-        prompt_text=live.prepared.text if live.prepared else "",
-    )
-
-
-def side_json(live: Live) -> dict[str, object]:
-    """One side as the command line prints it and the history stores it."""
-    nothing = live.phase == "failed" and not live.text
-    found = {} if nothing else live.checks()
-    checks = {part: [check.to_json() for check in checks] for part, checks in found.items()}
-    generation = live.generation or broken_generation(live, "cancelled", "")
-    spans = live.prepared.spans if live.prepared else ()
-    fields = [[span.field, span.start, span.end] for span in spans]
-    return generation.to_json() | {"checks": checks, "prompt_fields": fields}
-
-
-def restore_live(ask: Ask, stored: Mapping[str, object]) -> Live:
-    """A side as it stood at its end, from what `side_json` had made of it."""
-    extra = ("checks", "prompt_fields")
-    generation = Generation.from_json({k: v for k, v in stored.items() if k not in extra})
-    spans = tuple(FieldSpan(*field) for field in stored.get("prompt_fields", ()))  # type: ignore
-    failed = generation.finish_reason == "error"
-    return Live(
-        ask,
-        phase="failed" if failed else "done",
-        text=generation.text,
-        new_tokens=generation.new_tokens,
-        ttft_s=generation.ttft_s,
-        prepared=Prepared(generation.prompt_text, spans, ()),
-        generation=generation,
-        error=generation.error,
-    )

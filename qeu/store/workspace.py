@@ -31,6 +31,58 @@ MIGRATIONS = (
         question TEXT NOT NULL, folded TEXT NOT NULL, settings TEXT NOT NULL, results TEXT NOT NULL
     );
     """,
+    """
+    CREATE TABLE datasets (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+        created TEXT NOT NULL, next_number INTEGER NOT NULL DEFAULT 0,
+        revision INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE TABLE records (
+        id INTEGER PRIMARY KEY, dataset INTEGER NOT NULL, version INTEGER NOT NULL DEFAULT 1,
+        born INTEGER NOT NULL, source INTEGER NOT NULL,
+        seq TEXT NOT NULL, seq_number INTEGER NOT NULL, no INTEGER,
+        category TEXT NOT NULL, field TEXT NOT NULL, uniqueness TEXT NOT NULL,
+        language TEXT NOT NULL, status TEXT NOT NULL DEFAULT '', split TEXT NOT NULL DEFAULT '',
+        review TEXT NOT NULL DEFAULT '',
+        question_length INTEGER NOT NULL, reasoning_length INTEGER NOT NULL,
+        output_length INTEGER NOT NULL,
+        instruction TEXT NOT NULL, input TEXT NOT NULL, reasoning TEXT NOT NULL,
+        output TEXT NOT NULL, extra TEXT NOT NULL
+    );
+    CREATE INDEX records_order ON records (dataset);
+    CREATE INDEX records_facets ON records (dataset, language, category, uniqueness, field, status,
+        split, review, seq_number, question_length, reasoning_length, output_length);
+    CREATE INDEX records_seq ON records (dataset, seq_number, seq);
+    CREATE INDEX records_question_length ON records (dataset, question_length);
+    CREATE INDEX records_reasoning_length ON records (dataset, reasoning_length);
+    CREATE INDEX records_output_length ON records (dataset, output_length);
+    CREATE INDEX records_source ON records (dataset, source);
+    CREATE TABLE search_texts (
+        id INTEGER PRIMARY KEY, folded TEXT NOT NULL, folded_reasoning TEXT NOT NULL
+    );
+    CREATE TABLE search_bits (
+        dataset INTEGER NOT NULL, slice INTEGER NOT NULL, block INTEGER NOT NULL,
+        bits BLOB NOT NULL, PRIMARY KEY (dataset, slice, block)
+    ) WITHOUT ROWID;
+    CREATE TABLE steps (
+        event INTEGER PRIMARY KEY, dataset INTEGER NOT NULL, shape TEXT NOT NULL,
+        first INTEGER NOT NULL DEFAULT 0, last INTEGER NOT NULL DEFAULT 0,
+        fields TEXT NOT NULL DEFAULT '[]', changed INTEGER NOT NULL,
+        state TEXT NOT NULL DEFAULT 'done'
+    );
+    CREATE INDEX steps_dataset ON steps (dataset, state, event);
+    CREATE TABLE changes (
+        event INTEGER NOT NULL, record INTEGER NOT NULL, field TEXT NOT NULL,
+        before TEXT, after TEXT, PRIMARY KEY (event, record, field)
+    ) WITHOUT ROWID;
+    CREATE INDEX changes_record ON changes (record, event);
+    CREATE TABLE findings (
+        record INTEGER NOT NULL, name TEXT NOT NULL, dataset INTEGER NOT NULL,
+        version INTEGER NOT NULL, place TEXT NOT NULL, spans TEXT NOT NULL, message TEXT NOT NULL,
+        PRIMARY KEY (record, name, place)
+    ) WITHOUT ROWID;
+    CREATE INDEX findings_dataset ON findings (dataset, name, record);
+    """,
 )
 
 # How long one process waits for another's transaction before it gives up.

@@ -53,7 +53,7 @@ class CompareActions:
             session.stop(PLACE)
             yield self.view.show_notice(str(error), "error")
             return
-        session.comparison = comparison
+        session.begin(PLACE, run)
         notice = warning_text(comparison, language) or plan_text(run.plan, language)
         first = {
             **self.view.show_notice(notice),

@@ -22,8 +22,7 @@ PLACE = "roles"
 MANY = {"concurrency_limit": None, "trigger_mode": "multiple", "show_progress": "hidden"}
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 # One question that every role takes another way, in reach of a model of 135 million parameters.
-EXAMPLE = "Write about the first rain after a long dry summer."
-EXAMPLE_CONTEXT = ""
+EXAMPLE = "Tell me about the moon."
 
 
 class RolesTab:
@@ -80,7 +79,6 @@ class RolesTab:
                 min_width=300,
             )
             self.input_box = gr.Textbox(
-                EXAMPLE_CONTEXT,
                 label=say("question.input"),
                 placeholder=say("question.input.hint"),
                 lines=3,

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import gradio as gr
 
-from qeu.services.compare import Comparison
 from qeu.services.runs import Live, Run
 from qeu.ui.strings import COOKIE, pick_language
 
@@ -17,11 +16,11 @@ class Session:
 
     runs: dict[str, Run] = field(default_factory=dict)
     shown: dict[str, Mapping[str, Live]] = field(default_factory=dict)
-    comparison: Comparison | None = None
 
     def begin(self, place: str, run: Run) -> None:
         """Make `run` the one of its place; an older one still computing is stopped."""
-        if old := self.runs.get(place):
+        old = self.runs.get(place)
+        if old is not None and old is not run:
             old.stop()
         self.runs[place] = run
         self.shown[place] = run.live

@@ -22,7 +22,7 @@ def words(language: str) -> Mapping[str, str]:
     return json.loads((WORDS_DIR / f"{language}.json").read_text(encoding="utf-8"))
 
 
-def text(key: str, language: str, **values: object) -> str:
+def text(key: str, language: str, /, **values: object) -> str:
     """One text with its placeholders filled; in English where a language lacks it.
 
     A key that English lacks is a defect and raises KeyError; tests hold all languages to all keys.

@@ -3,7 +3,7 @@
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qeu.core.errors import QeuError
@@ -440,6 +440,7 @@ PIECES = st.sampled_from(
 HOSTILE = st.lists(st.one_of(PIECES, st.text(max_size=8)), max_size=12).map("".join)
 
 
+@settings(deadline=None)
 @given(HOSTILE, st.sampled_from(LAYOUTS), st.sampled_from(["answer", "reasoning", "both"]))
 def test_splitting_loses_nothing_but_layout_words(text, layout, target):
     reasoning, answer = split_completion(text, layout, target)
@@ -460,6 +461,7 @@ def test_splitting_loses_nothing_but_layout_words(text, layout, target):
     assert text.rfind(answer) >= 0
 
 
+@settings(deadline=None)
 @given(HOSTILE, st.sampled_from(TAGGED))
 def test_a_reasoning_task_never_comes_out_empty_where_something_was_written(text, layout):
     reasoning, answer = split_completion(text, layout, "reasoning_task")
@@ -470,6 +472,7 @@ def test_a_reasoning_task_never_comes_out_empty_where_something_was_written(text
 VALUE = st.one_of(HOSTILE, st.just(FORGED))
 
 
+@settings(deadline=None)
 @given(VALUE, VALUE, VALUE, VALUE, st.sampled_from(TAGGED), st.sampled_from(TARGETS))
 def test_any_values_render_to_tiles_that_split_back(i, c, r, a, layout, target):
     record = Record(instruction="Q" + i, input=c, reasoning=r, output=a)

@@ -3,7 +3,7 @@
 from dataclasses import fields
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qeu.core.errors import UsageError
@@ -75,6 +75,7 @@ def test_an_unknown_setting_is_refused():
         Sampling.from_json({"beams": 4})
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from([*NUMBERS, "greedy"]),

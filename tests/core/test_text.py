@@ -1,7 +1,7 @@
 """Text from outside is made safe without changing what it says."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qeu.core.text import clean_text, clean_value, fold, one_line
@@ -25,6 +25,7 @@ def test_cleaning_drops_only_what_breaks_things(text, clean):
     assert clean_text(text) == clean
 
 
+@settings(deadline=None)
 @given(ANY_TEXT)
 def test_clean_text_can_be_encoded_and_cleaning_twice_changes_nothing(text):
     clean = clean_text(text)
@@ -44,6 +45,7 @@ def test_one_line_is_cut_at_the_limit_with_an_ellipsis():
     assert one_line("abcd efg", 6) == "abcd…"
 
 
+@settings(deadline=None)
 @given(ANY_TEXT, st.integers(min_value=1, max_value=20))
 def test_one_line_never_exceeds_its_limit(text, limit):
     line = one_line(text, limit)

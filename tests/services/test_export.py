@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qeu
@@ -24,8 +24,6 @@ from qeu.services.export import (
     export_command,
     export_json,
     export_snippet,
-    protect_argument,
-    unprotect_argument,
 )
 from qeu.store.history import StoredComparison
 from qeu.store.workspace import Workspace
@@ -88,6 +86,7 @@ SAMPLINGS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     TEXTS,
     TEXTS,
@@ -111,14 +110,6 @@ def test_any_texts_and_settings_survive_the_command(one, two, role, common, own,
 def test_texts_too_long_for_a_shell_are_named_as_files():
     comparison = replace(SIMPLE, input="x" * (LONGEST_ARGUMENT + 1))
     assert export_command(comparison).endswith("--input @input.txt")
-
-
-@pytest.mark.parametrize("text", ["-", "@x", "\\-", "\\@x", "\\\\@", "\\x", "-5", "a@b", "", "\\"])
-def test_protected_arguments_come_back(text):
-    protected = protect_argument(text)
-    assert protected != "-"
-    assert not protected.startswith("@")
-    assert unprotect_argument(protected) == text
 
 
 # -- JSON ----------------------------------------------------------------------------------------

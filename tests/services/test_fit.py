@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qeu.backends.base import EchoBackend, Prepared
@@ -116,6 +116,7 @@ def test_a_megabyte_is_cut_with_few_looks_at_it(kind):
     assert kept >= 0.88 * limit
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab .。\nあ👍🏽\u0301", max_size=120), st.integers(0, 60))
 def test_the_cut_is_a_beginning_that_fits_and_wastes_little(text, room):
     backend = CountingBackend(80)

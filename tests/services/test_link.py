@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qeu.core.errors import QeuError, UsageError
@@ -93,6 +93,7 @@ def test_nothing_secret_can_enter_a_link():
 TEXTS = st.text(alphabet=st.characters(), max_size=40)
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS, st.floats(0, 5), st.integers(0, 2**63 - 1), st.booleans())
 def test_any_text_survives_the_link_as_cleaned(instruction, context, temperature, seed, greedy):
     sampling = Sampling(temperature=temperature, seed=seed, greedy=greedy)

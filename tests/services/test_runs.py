@@ -153,11 +153,12 @@ def test_a_run_that_is_stopped_before_its_load_loads_nothing():
 
 def test_a_load_that_breaks_off_because_of_the_stop_is_no_failure():
     shelf = FakeShelf(ScriptedBackend(A, ["a"]))
-    loading = threading.Event()
+    loading, stopped = threading.Event(), threading.Event()
 
     def on_load(name, stop):
         loading.set()
-        assert stop.wait(PATIENCE_S)
+        assert stopped.wait(PATIENCE_S)
+        assert stop.is_set()
         raise QeuError("Stopped.")
 
     shelf.on_load = on_load
@@ -166,9 +167,59 @@ def test_a_load_that_breaks_off_because_of_the_stop_is_no_failure():
     run.stop("left")
     assert not run.live["left"].finished
     run.stop("right")
+    stopped.set()
     finish(run)
     assert {live.generation.finish_reason for live in run.live.values()} == {"cancelled"}
     assert {live.error for live in run.live.values()} == {""}
+
+
+def test_a_stop_before_the_reader_has_seen_the_first_word_ends_once_and_keeps_the_words():
+    gate, computing = threading.Event(), threading.Event()
+
+    def before(row, count):
+        if count == 3:
+            computing.set()
+            gate.wait(PATIENCE_S)
+
+    run = Run(FakeShelf(ScriptedBackend(A, list("abc"), before)), [ask("left")])
+    assert computing.wait(PATIENCE_S)
+    run.stop()
+    gate.set()
+    assert run.join(PATIENCE_S)
+    finish(run)
+    live = run.live["left"]
+    assert (live.phase, live.text, live.generation.finish_reason) == ("done", "ab", "cancelled")
+    run.poll(0)
+    assert run.finished
+
+
+def test_a_model_that_left_while_its_run_waited_is_loaded_again():
+    gate, computing = threading.Event(), threading.Event()
+
+    def before(row, count):
+        computing.set()
+        gate.wait(PATIENCE_S)
+
+    shelf = FakeShelf(ScriptedBackend(A, ["a"], before), ScriptedBackend(B, ["b"]))
+    first = Run(shelf, [ask("left")])
+    assert computing.wait(PATIENCE_S)
+    second = Run(shelf, [ask("left", B)])
+    while second.live["left"].phase != "waiting":
+        second.poll(PATIENCE_S)
+    shelf.unload(B)
+    gate.set()
+    assert finish(second).live["left"].text == "b"
+    finish(first)
+    assert shelf.calls == [("load", A), ("load", B), ("unload", B), ("load", B)]
+
+
+def test_a_model_is_only_unloaded_while_nobody_computes():
+    shelf = FakeShelf(ScriptedBackend(A, ["a"]), ScriptedBackend(B, ["b"]), free=1)
+    held = []
+    unload = shelf.unload
+    shelf.unload = lambda name: (held.append(shelf.queue.lock.locked()), unload(name))
+    finish(Run(shelf, [ask("left"), ask("right", B)]))
+    assert held == [True]
 
 
 def test_a_stop_of_one_side_does_not_end_a_load_that_the_other_needs():
@@ -479,6 +530,7 @@ def test_every_end_has_the_same_shape_and_can_be_restored():
     for run, shape in zip(runs, shapes, strict=True):
         assert set(shape) >= SIDE_FIELDS
         assert (shape["model"], shape["adapter"], shape["text"]) == (A, "poems", "a")
+        assert (shape["layout"], shape["target"], shape["seed"]) == ("bonsai-v2", "answer", 7)
         again = restore_live(run.live["left"].ask, shape)
         assert (again.phase, again.text, again.error) == (
             run.live["left"].phase,

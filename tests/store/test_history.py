@@ -1,7 +1,7 @@
 """Comparisons that were run: searched by any substring, each visitor's apart, forgotten in full."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qeu.core.errors import QeuError
@@ -86,6 +86,7 @@ def test_what_is_not_there_is_not_found(workspace, term):
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Mn", "Mc", "Me"]), max_size=30)
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(0, 30), st.integers(1, 30))
 def test_every_part_of_any_question_is_found(text, start, length):
     workspace = Workspace(None)

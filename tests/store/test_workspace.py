@@ -144,6 +144,19 @@ def test_many_first_starts_at_once_all_succeed(tmp_path):
     assert counts(tmp_path / "qeu.db") == (0, 0)
 
 
+def test_a_first_start_waits_for_another_that_has_the_file(tmp_path):
+    path = tmp_path / "qeu.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE notes (text)")
+    release = threading.Timer(0.1, other.execute, ["ROLLBACK"])
+    release.start()
+    Workspace(path).close()
+    release.join()
+    other.close()
+    assert counts(path) == (0, 0)
+
+
 def test_threads_of_one_process_take_turns():
     workspace = Workspace(None)
 
@@ -241,9 +254,9 @@ def test_numbers_of_events_are_never_given_twice():
 
 def test_a_newer_format_is_refused_in_words_and_left_alone(tmp_path):
     path = tmp_path / "qeu.db"
-    Workspace(path).close()
     newer = len(MIGRATIONS) + 1
     db = sqlite3.connect(path)
+    db.execute("CREATE TABLE notes (text)")
     db.execute(f"PRAGMA user_version = {newer}")
     db.close()
     before = path.read_bytes()

@@ -304,6 +304,16 @@ def test_the_trial_speaks_with_the_role_text_that_was_chosen() -> None:
         assert text in lives["en-en-en"].prepared.text
 
 
+def test_html_that_a_model_writes_into_a_cell_is_shown_as_text() -> None:
+    page = Page()
+    page.tick(["en"], ["en"], ["en"])
+    page.data[page.tab.roles["creator"]] = HTML
+    page.data[page.trial.role_dd] = "creator"
+    grid = merged(page.run_trial())[page.trial.grid]
+    assert "&lt;img src=x" in grid
+    assert not [code for code in ("<img", "${", "{{", 'onerror="') if code in grid]
+
+
 def test_every_text_the_server_writes_follows_the_language() -> None:
     page = Page()
     page.run()
