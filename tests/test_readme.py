@@ -81,7 +81,10 @@ def test_commands_in_the_readme_exist() -> None:
     for command in set(commands):
         done = subprocess.run(
             [sys.executable, "-m", "qeu", command, "--help"],
-            cwd=ROOT, capture_output=True, text=True, check=False,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
 

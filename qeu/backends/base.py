@@ -27,6 +27,7 @@ class Row:
 class Piece:
     """News of one row: `text` is new text to append, counts are totals so far.
 
+    `finish_reason` is set on the row's last piece: the others of its batch may go on.
     `new_tokens` 0 with empty text means that computation of the prompt has begun.
     """
 
@@ -34,6 +35,7 @@ class Piece:
     text: str
     new_tokens: int
     seconds: float
+    finish_reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Backend(Protocol):
 
 
 class EchoBackend:
-    """Tests only: writes the prompt's last words back, a word at a time, through the same shapes."""
+    """Tests only: writes the prompt back, a word at a time, through the same shapes."""
 
     name = "echo"
     context = 1_000

@@ -258,7 +258,7 @@ class LocalModel:
                 return
             seconds = (row.last_at or row.started_at) - row.started_at
             try:
-                emit(Piece(row.index, text, len(row.token_ids), seconds))
+                emit(Piece(row.index, text, len(row.token_ids), seconds, row.finish_reason))
             except Exception as e:
                 raise _ConsumerError(e) from e
 
@@ -267,6 +267,8 @@ class LocalModel:
 
         live: list[tuple[list[LiveRow], DecodeBatch | None]]
         live = [([row], None) for row in group] if exact else [(group, None)]
+        # a row that has ended is said at once, its batch may take long yet
+        told: set[int] = set()
         while live:
             going: list[tuple[list[LiveRow], DecodeBatch | None]] = []
             for rows, batch in live:
@@ -274,6 +276,10 @@ class LocalModel:
                     assert self._model is not None
                     batch = batch or DecodeBatch(self._model, rows, on_text, set_adapters, cores)
                     batch.step()
+                    for row in rows:
+                        if not row.running and row.index not in told:
+                            told.add(row.index)
+                            on_text(row, "")
                     if not batch.finished:
                         going.append((rows, batch))
                 except _ConsumerError:

@@ -19,8 +19,8 @@ ROLE_IDS = ("assistant", "translator", "creator", "logician")
 ROLES: Mapping[str, Role] = {
     "assistant": Role(
         "assistant",
-        "You are a helpful AI assistant who knows several languages. When a question comes in "
-        "Japanese or Chinese, first turn it into English for yourself, then answer in English. "
+        "You are a helpful AI assistant. You understand several languages and answer in English. "
+        "A question in another language is first turned into English for yourself. "
         "If reasoning is given, follow it to reach the answer.",
     ),
     "translator": Role(

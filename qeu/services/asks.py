@@ -53,7 +53,9 @@ class Live:
     """What is known of one ask so far; times in seconds since its computation began.
 
     Phases: queued → loading → waiting (others compute) → reading (the prompt) → writing →
-    done | failed. `ahead` counts the runs before this one while waiting.
+    done | failed. `ended` is the finish reason once the text is complete, which may be before
+    `generation` is there: that comes with the whole batch. `ahead` counts the runs before this
+    one while waiting.
     """
 
     ask: Ask
@@ -69,6 +71,7 @@ class Live:
     prepared: Prepared | None = None
     generation: Generation | None = None
     error: str = ""
+    ended: str = ""
 
     @property
     def finished(self) -> bool:

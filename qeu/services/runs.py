@@ -126,6 +126,7 @@ class Run:
             if value.new_tokens and not live.new_tokens:
                 live.ttft_s = value.seconds
             live.text += value.text
+            live.ended = value.finish_reason
             live.new_tokens, live.seconds = value.new_tokens, value.seconds
         elif isinstance(value, Prepared):
             live.prepared = value

@@ -43,6 +43,8 @@ def state_line(live: Live, language: str) -> tuple[str, str]:
         text("side.speed", language, speed=f"{live.tokens_per_s:.1f}"),
         text("side.first", language, seconds=f"{live.ttft_s:.2f}"),
     ]
+    if live.ended and not live.finished:
+        return " · ".join([text(f"finish.{live.ended}", language), *facts]), live.ended
     if live.phase == "done" and live.generation:
         reason = live.generation.finish_reason
         return " · ".join([text(f"finish.{reason}", language), *facts]), reason
@@ -155,8 +157,11 @@ def _head(line: str, state: str, chips: str, language: str) -> str:
 
 
 def _chip(check: Check, language: str) -> str:
+    value = "–" if check.value is None else check.value
+    if check.name == "language":
+        value = words(language).get(f"language.{value}", value)
     values = {
-        "value": "–" if check.value is None else check.value,
+        "value": value,
         "limit": check.limit,
         "unit": words(language).get(f"unit.{check.unit}", check.unit),
     }
@@ -180,5 +185,5 @@ def _part(part: str, shown: str, checks: Sequence[Check], live: Live, language: 
     body = marked_text(shown, marks)
     if not shown and live.finished:
         body = f'<span class="q-hint">{escape(text("side.nothing", language))}</span>'
-    caret = "" if live.finished else '<span class="q-caret"></span>'
+    caret = "" if live.finished or live.ended else '<span class="q-caret"></span>'
     return f'<section class="q-part q-{part}">{title}<div dir="auto">{body}{caret}</div></section>'

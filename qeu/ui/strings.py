@@ -39,9 +39,13 @@ def pick_language(chosen: str | None, accepted: str | None) -> str:
     if chosen in LANGUAGES:
         return chosen
     for part in (accepted or "").split(","):
-        code = part.split(";")[0].strip().lower()
+        code, _, weight = part.strip().lower().partition(";")
+        if weight.replace(" ", "") in ("q=0", "q=0.0", "q=0.00", "q=0.000"):
+            continue
         if code.startswith("zh"):
-            traditional = any(mark in code for mark in ("tw", "hk", "mo", "hant"))
+            traditional = "hans" not in code and any(
+                mark in code for mark in ("tw", "hk", "mo", "hant")
+            )
             return "zh-TW" if traditional else "zh-CN"
         if code[:2] in LANGUAGES:
             return code[:2]

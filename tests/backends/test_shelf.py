@@ -27,7 +27,8 @@ def make_shelf(tmp_path: Path, **settings) -> Shelf:
 
 def test_importing_loads_neither_torch_nor_transformers():
     modules = "qeu.backends.shelf, qeu.backends.adapter_files, qeu.backends.compute_queue"
-    code = f"import sys, {modules}; print([m for m in ('torch', 'transformers', 'peft', 'psutil', 'gradio') if m in sys.modules])"  # fmt: skip
+    heavy = ("torch", "transformers", "peft", "psutil", "gradio")
+    code = f"import sys, {modules}; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
 
@@ -142,7 +143,7 @@ def test_a_model_that_computes_is_not_unloaded(tmp_path, tiny, monkeypatch):
     thread.start()
     assert began.wait(10)
     assert shelf.loaded()[0].busy
-    with pytest.raises(QeuError, match="is computing. Stop its runs"):
+    with pytest.raises(QeuError, match=r"is computing\. Stop its runs"):
         shelf.unload(str(tiny))
     threading.Timer(0.05, gate.set).start()
     shelf.unload(str(tiny), wait_s=10)

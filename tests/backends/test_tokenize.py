@@ -13,7 +13,8 @@ from qeu.core.roles import ROLES
 from tests.tiny_checkpoints import train_tokenizer
 
 NO_SYSTEM = (
-    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    "{% for m in messages %}"
+    "{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
     "<|start_header_id|>{{ m.role }}\n{{ m.content }}<|eot_id|>{% endfor %}"
     "{% if add_generation_prompt %}<|start_header_id|>assistant\n{% endif %}"
 )
@@ -151,7 +152,12 @@ def test_a_template_that_rewrites_values_is_used_and_said():
 
 
 def test_a_template_that_strips_keeps_the_fields():
-    message = Message("user", (Segment("marker", "\n "), Segment("instruction", " Go. "), Segment("marker", "\n")))  # fmt: skip
+    segments = (
+        Segment("marker", "\n "),
+        Segment("instruction", " Go. "),
+        Segment("marker", "\n"),
+    )
+    message = Message("user", segments)
     prepared = encoder().prepare(Prompt("chat", "answer", messages=(message,)))
     assert fields_of(prepared)["instruction"] == "Go."
     assert_tiles(prepared)
@@ -160,9 +166,10 @@ def test_a_template_that_strips_keeps_the_fields():
 def test_spans_tile_the_text_whatever_the_values_are():
     source = random.Random(0)
     pieces = [
-        "<|eot_id|>", "<|", "|>", "\n", " ", "質問", "🙂", "‮", "917364028591736402859173000", "{{ x }}", "{% if %}",
-        "Answer:", "\\", "</s>", "<|response|>", "a", "\u00a0", "e\u0301",
-    ]  # fmt: skip
+        *("<|eot_id|>", "<|", "|>", "\n", " ", "質問", "🙂", "\u202e", "{{ x }}", "{% if %}"),
+        *("Answer:", "\\", "</s>", "<|response|>", "a", "\u00a0", "e\u0301"),
+        "917364028591736402859173000",
+    ]
     ran = 0
     for _ in range(60):
         parts = ["".join(source.choices(pieces, k=source.randint(1, 9))) for _ in range(3)]

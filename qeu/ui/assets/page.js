@@ -78,6 +78,8 @@
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
+      // A focused checkbox would also take the Enter as a click.
+      event.stopPropagation();
       // Text boxes hand their value over when it changes; give that a moment.
       setTimeout(() => press("run"), 50);
     } else if (event.key === "Escape" && !event.isComposing) {
