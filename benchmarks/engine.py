@@ -24,7 +24,7 @@ from qeu.backends.base import Piece, Row
 from qeu.backends.shelf import Shelf
 from qeu.core.prompts import Prompt, render
 from qeu.core.record import Record
-from qeu.core.roles import ROLES
+from qeu.core.roles import Role
 from qeu.core.sampling import Sampling
 from qeu.core.settings import Settings
 
@@ -34,6 +34,12 @@ MODEL = "smollm2-135m"
 TOKENS = 48
 BULK_TOKENS = 96
 ONE_BY_ONE = 8  # prompts of the slow way in each round, spread over the 32
+# As long as the shipped role texts, and fixed, so that figures of different days compare.
+SYSTEM = (
+    "You are a helpful AI assistant who knows several languages. When a question comes in "
+    "Japanese or Chinese, first turn it into English for yourself, then answer in English. "
+    "If reasoning is given, follow it to reach the answer."
+)
 DRAWN = Sampling(max_new_tokens=BULK_TOKENS)
 
 
@@ -172,7 +178,7 @@ class Bench:
 
 
 def _prompt(text: str) -> Prompt:
-    return render(Record(text), "chat", ROLES["assistant"], "answer").prompt
+    return render(Record(text), "chat", Role("assistant", SYSTEM), "answer").prompt
 
 
 def _check_length(tokens: int) -> None:

@@ -253,9 +253,13 @@ class LocalModel:
     def _run_group(self, group: list[LiveRow], emit: Emit | None, exact: bool, cores: int) -> None:
         from qeu.backends.decode import DecodeBatch
 
+        told: set[int] = set()  # rows whose end has been said
+
         def on_text(row: LiveRow, text: str) -> None:
             if emit is None:
                 return
+            if row.finish_reason:
+                told.add(row.index)
             seconds = (row.last_at or row.started_at) - row.started_at
             try:
                 emit(Piece(row.index, text, len(row.token_ids), seconds, row.finish_reason))
@@ -267,8 +271,6 @@ class LocalModel:
 
         live: list[tuple[list[LiveRow], DecodeBatch | None]]
         live = [([row], None) for row in group] if exact else [(group, None)]
-        # a row that has ended is said at once, its batch may take long yet
-        told: set[int] = set()
         while live:
             going: list[tuple[list[LiveRow], DecodeBatch | None]] = []
             for rows, batch in live:
@@ -276,10 +278,6 @@ class LocalModel:
                     assert self._model is not None
                     batch = batch or DecodeBatch(self._model, rows, on_text, set_adapters, cores)
                     batch.step()
-                    for row in rows:
-                        if not row.running and row.index not in told:
-                            told.add(row.index)
-                            on_text(row, "")
                     if not batch.finished:
                         going.append((rows, batch))
                 except _ConsumerError:
@@ -291,6 +289,10 @@ class LocalModel:
                         row.end("error", sentence)
                     batch = None
                     torch_loading.free_memory()
+                for row in rows:
+                    # at once, if its last token did not say so: its batch may go on for long
+                    if not row.running and row.index not in told:
+                        on_text(row, "")
             live = going
 
     def _finish(self, job: _Job, exact: bool) -> Generation:

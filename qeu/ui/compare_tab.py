@@ -178,15 +178,18 @@ class CompareTab:
                 event(on_live, inputs | {live_cb}, shown, **PRIVATE, **MANY)
 
     def _wire_link(self, do: CompareActions, inputs: set) -> None:
-        address = gr.Textbox(visible=False)
-        ordered = [*inputs, address]
+        # made last, so it comes last among the values that the page's script is handed
+        address = gr.Textbox("", visible=False)
 
-        def on_link(*values: object, request: gr.Request) -> dict[object, object]:
-            data = dict(zip(ordered, values, strict=True))
-            return do.on_link(data, str(values[-1]), request)
+        def on_link(data: Data, request: gr.Request) -> Updates:
+            return do.on_link(data, str(data[address]), request)
 
         self.link_btn.click(
-            on_link, ordered, {self.view.link_box, self.view.notice}, js=HERE, **PRIVATE
+            on_link,
+            inputs | {address},
+            {self.view.link_box, self.view.notice},
+            js=HERE,
+            **PRIVATE,
         )
 
     def _wire_history(self, do: CompareActions, everything: set) -> None:

@@ -241,8 +241,10 @@ def test_failures_of_the_machine_end_the_rows_and_leave_the_model_usable(model, 
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
 
     monkeypatch.setattr(model._model, "forward", fails)
-    found = generate(model, TEXTS[:2])
+    pieces: list[Piece] = []
+    found = generate(model, TEXTS[:2], emit=pieces.append)
     assert {one.finish_reason for one in found} == {"error"}
+    assert [p.row for p in pieces if p.finish_reason == "error"] == [0, 1]
     assert "the memory is full" in found[0].error
     monkeypatch.setattr(model._model, "forward", forward)
     assert generate(model, TEXTS[:1])[0].finish_reason == "length"

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-background-networking"]
 # Shared machines stall: every wait has many times the time it usually takes.
-PATIENCE_MS = 120_000
+PATIENCE_MS = 60_000
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 if not CHROMIUM.exists() and os.environ.get("QEU_REQUIRE_BROWSER") != "1":
@@ -121,11 +121,11 @@ def test_two_sides_answer_and_show_prompt_and_receipt(page) -> None:
     page.locator("#right-prompt button").first.click()
     prompt = page.locator("#right-prompt .q-prompt")
     assert "<|im_start|>" in prompt.inner_text()
-    assert prompt.locator("mark.f-reasoning").count() >= 1
+    prompt.locator("mark.f-reasoning").first.wait_for()
     page.locator("#left-receipt button").first.click()
-    assert "repetition_penalty" in page.locator("#left-receipt").inner_text()
+    page.locator("#left-receipt td", has_text="repetition_penalty").wait_for()
     page.locator("#diff button").first.click()
-    assert page.locator("#diff ins").count() >= 1
+    page.locator("#diff ins").first.wait_for()
 
 
 def test_stop_ends_the_run_and_keeps_the_text(page) -> None:
@@ -166,7 +166,7 @@ def test_language_switch_changes_labels_and_server_texts(page) -> None:
     assert japanese.search(page.locator("#run-btn").inner_text())
     page.wait_for_function("/[\u3040-\u30ff]/.test(document.querySelector('#left-head').innerText)")
     page.reload()
-    page.wait_for_function("/[\u3040-\u30ff]/.test(document.querySelector('#run-btn').innerText)")
+    page.wait_for_function("/[\u3040-\u30ff]/.test(document.querySelector('#run-btn')?.innerText)")
 
 
 def test_history_finds_a_run_and_restores_it(page) -> None:
@@ -177,11 +177,12 @@ def test_history_finds_a_run_and_restores_it(page) -> None:
     written = side_text(page, "left")
     page.locator("#instruction textarea").fill("Something else entirely")
     page.locator("#history button").first.click()
+    page.locator("#history-list label").first.wait_for()
     page.locator("#history-search textarea, #history-search input").first.fill("ROASTED pot")
     page.wait_for_function("document.querySelectorAll('#history-list label').length === 1")
     page.locator("#history-list label").first.click()
     page.wait_for_function(
-        "q => document.querySelector('#instruction textarea').value === q", arg=question
+        "q => document.querySelector('#instruction textarea')?.value === q", arg=question
     )
     page.wait_for_function("document.querySelector('#left-text').innerText.length > 10")
     assert side_text(page, "left") == written
@@ -200,7 +201,7 @@ def test_live_tuning_runs_again_when_a_slider_is_let_go(page) -> None:
     page.wait_for_function("document.querySelector('#left-text').innerText.length < 60")
     page.locator("#left-head .q-state:not(.q-busy):not(.q-idle)").wait_for()
     page.locator("#left-receipt button").first.click()
-    assert "0.35" in page.locator("#left-receipt").inner_text()
+    page.locator("#left-receipt td", has_text="0.35").first.wait_for()
 
 
 def test_what_the_model_or_visitor_writes_is_never_executed(page) -> None:
@@ -225,13 +226,13 @@ def test_a_link_opens_the_page_with_its_settings(page, address: str) -> None:
     page.locator("#take button").first.click()
     page.locator("#link-btn").click()
     page.wait_for_function(
-        "document.querySelector('#link textarea, #link input').value.includes('glacier')"
+        "document.querySelector('#link textarea, #link input')?.value?.includes('glacier')"
     )
     link = page.locator("#link textarea, #link input").first.input_value()
     assert link.startswith(address)
     page.goto(link)
     page.wait_for_function(
-        "document.querySelector('#instruction textarea').value === 'What is a glacier?'"
+        "document.querySelector('#instruction textarea')?.value === 'What is a glacier?'"
     )
 
 
