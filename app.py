@@ -15,3 +15,5 @@ if __name__ == "__main__":
         serve(Settings.from_env(os.environ))
     except QeuError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)  # Ctrl-C while still starting: nothing to keep, nothing to explain
