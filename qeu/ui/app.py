@@ -139,6 +139,7 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
         """First sight: the link's settings if there are any, all in the visitor's language."""
         language = language_of(request)
         updates: Updates = {language_dd: language, **on_language(language, request)}
+        updates |= actions.list_history("", request)
         try:
             comparison = from_query(dict(request.query_params), DEFAULT_MODEL)
         except QeuError as error:

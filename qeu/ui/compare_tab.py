@@ -198,7 +198,6 @@ class CompareTab:
         self.search_box.input(
             do.list_history, self.search_box, found, trigger_mode="always_last", **quiet
         )
-        self.history.expand(do.list_history, self.search_box, found, **quiet)
         self.view.history_list.input(do.on_restore, self.view.history_list, everything, **quiet)
 
 
