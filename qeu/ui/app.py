@@ -33,12 +33,13 @@ def build_app(settings: Settings) -> tuple[gr.Blocks, dict[str, object]]:
         title="QEU Playground", fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)
     ) as demo:
         _build(demo, context, say)
+    scripts = sorted(ASSETS.glob("*.js"))
     launch = {
         "server_name": settings.host,
         "i18n": say.i18n,
         "theme": _theme(),
         "css_paths": sorted(ASSETS.glob("*.css")),
-        "head": f"<script>{(ASSETS / 'page.js').read_text(encoding='utf-8')}</script>",
+        "head": "".join(f"<script>{path.read_text('utf-8')}</script>" for path in scripts),
         "footer_links": ["api", "gradio"],
         # Typed texts stay on this machine's own history, not in every browser's storage.
         "run_history": False,

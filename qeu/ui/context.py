@@ -34,6 +34,12 @@ class Context:
         """Opened at first use; in memory on a public page, where visits leave nothing behind."""
         return Workspace(None if self.settings.public else self.settings.home / "qeu.db")
 
+    def records(self, request: gr.Request) -> Workspace:
+        """The data sets of whoever asks: on a public page those of the visit, gone with it."""
+        if not self.settings.public:
+            return self.workspace
+        return self.sessions.of(request).own_workspace()
+
     def check_model(self, ref: str) -> None:
         """Refuse on a public page what is not in the table: visitors load nothing of their own."""
         name = split_ref(ref)[0]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import gradio as gr
 
 from qeu.services.runs import Live, Run
+from qeu.store.workspace import Workspace
 from qeu.ui.strings import COOKIE, pick_language
 
 
@@ -16,6 +17,15 @@ class Session:
 
     runs: dict[str, Run] = field(default_factory=dict)
     shown: dict[str, Mapping[str, Live]] = field(default_factory=dict)
+    workspace: Workspace | None = None
+    _opening: threading.Lock = field(default_factory=threading.Lock)
+
+    def own_workspace(self) -> Workspace:
+        """Records that live in memory and end with this page; made at first use."""
+        with self._opening:
+            if self.workspace is None:
+                self.workspace = Workspace(None)
+            return self.workspace
 
     def begin(self, place: str, run: Run) -> None:
         """Make `run` the one of its place; an older one still computing is stopped."""
@@ -51,8 +61,12 @@ class Sessions:
         """The page is gone: stop what it was computing and forget it."""
         with self._lock:
             session = self._sessions.pop(request.session_hash or "", None)
-        for run in session.runs.values() if session else ():
+        if session is None:
+            return
+        for run in session.runs.values():
             run.stop()
+        if session.workspace is not None:
+            session.workspace.close()
 
 
 def language_of(request: gr.Request | None) -> str:

@@ -1,4 +1,4 @@
-"""The page's words in its languages: one JSON file a language, one key a text."""
+"""The page's words: a folder a language, a JSON file a part of the page, one key a text."""
 
 import json
 from collections.abc import Mapping
@@ -18,8 +18,11 @@ COOKIE = "qeu_lang"
 
 @cache
 def words(language: str) -> Mapping[str, str]:
-    """All texts of one language by key."""
-    return json.loads((WORDS_DIR / f"{language}.json").read_text(encoding="utf-8"))
+    """All texts of one language by key; its files are put together in the order of their names."""
+    found: dict[str, str] = {}
+    for path in sorted((WORDS_DIR / language).glob("*.json")):
+        found |= json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def text(key: str, language: str, /, **values: object) -> str:
