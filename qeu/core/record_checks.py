@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from qeu.core.arithmetic import check_answer_of_sum, find_wrong_sums
 from qeu.core.contract import Check, check_answer, check_reasoning
+from qeu.core.language import identify
 from qeu.core.record import Record
 from qeu.core.text import fold
 
@@ -39,7 +40,7 @@ def check_record(
     """All faults of a record but near-duplicates, which need the others.
 
     `reasoning_language` "" accepts any; `output_language` "" expects the record's own, except of
-    translations.
+    translations, and English where an English instruction stands over Japanese or Chinese content.
     """
     found = []
     if record.reasoning.strip():
@@ -69,7 +70,7 @@ def _check_output(record: Record, output_language: str) -> list[Finding]:
         )
     if span := _cut_off(output):
         found.append(Finding("truncated", "output", (span,), "The answer ends in mid-sentence."))
-    expected = output_language or record.language
+    expected = output_language or _language_of_answer(record)
     judged = expected != "und" and (
         output_language or record.category not in ("translation", "code")
     )
@@ -85,6 +86,12 @@ def _check_output(record: Record, output_language: str) -> list[Finding]:
         spans = tuple((s.start, s.end) for s in sums)
         found.append(Finding("wrong_sum", "output", spans, f"A sum is wrong: {told}."))
     return found
+
+
+def _language_of_answer(record: Record) -> str:
+    """English out where the instruction is in English (the form of english_out.py), else its own."""
+    foreign = record.language in ("ja", "zh") and record.input.strip()
+    return "en" if foreign and identify(record.instruction)[0] == "en" else record.language
 
 
 def _cut_off(output: str) -> tuple[int, int] | None:

@@ -205,6 +205,10 @@ def test_a_records_own_faults_are_found():
     assert names(output=PROSE + " on.") == set()
     assert names(output="これは日本語の答えです。とても長い文章です。") == {"wrong_language"}
     assert names(output="これは日本語の答えです。", category="translation") == set()
+    asked = {"instruction": "Say in English what the sign asks for.", "language": "ja"}
+    asked["input"] = "芝生に入らないでください。"
+    assert names(output="It asks people to keep off the grass.", **asked) == set()
+    assert names(output="芝生に入らないように求めています。", **asked) == {"wrong_language"}
     assert names(output="We add them: 2 + 2 = 5 is the sum of it.") == {"wrong_sum"}
     assert "leak_reference" in names(output="Mount Everest", reasoning="It is Mount Everest.")
     assert "length" in names(output=good, reasoning="Think about the question well. " * 40)
