@@ -195,7 +195,8 @@ class CompareTab:
     def _wire_history(self, do: CompareActions, everything: set) -> None:
         found = {self.view.history_list}
         quiet = {"show_progress": "hidden", **PRIVATE}
-        self.search_box.input(
+        # not `input`: in gradio 6.31 a textbox tells of only every second one
+        self.search_box.change(
             do.list_history, self.search_box, found, trigger_mode="always_last", **quiet
         )
         self.view.history_list.input(do.on_restore, self.view.history_list, everything, **quiet)

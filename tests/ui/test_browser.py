@@ -178,7 +178,15 @@ def test_history_finds_a_run_and_restores_it(page) -> None:
     page.locator("#instruction textarea").fill("Something else entirely")
     page.locator("#history button").first.click()
     page.locator("#history-list label").first.wait_for()
-    page.locator("#history-list label", has_text="Which herb").first.click()
+    labels = page.locator("#history-list label")
+    search = page.locator("#history-search textarea, #history-search input")
+    for term, many in (("HERB goes", 1), ("HERB goesx", 0), ("HERB goes", 1)):
+        search.fill(term)
+        page.wait_for_function(
+            "n => document.querySelectorAll('#history-list label').length === n", arg=many
+        )
+    assert "Which herb" in labels.first.inner_text()
+    labels.first.click()
     page.wait_for_function(
         "q => document.querySelector('#instruction textarea')?.value === q", arg=question
     )
