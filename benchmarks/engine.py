@@ -1,15 +1,16 @@
 """The local engine against itself and against plain transformers, as ratios inside one run.
 
-`python -m benchmarks.engine [rows|bulk|first|stream]` prints one line a figure: the median over
-interleaved rounds, the rounds, and the goal. Both sides of a ratio are timed in every round, one
-after the other, because the machine's speed drifts more than the figures differ.
+`python -m benchmarks.engine [rows|bulk|first|stream|packed]` prints one line a figure: the median
+over interleaved rounds, the rounds, and the goal. Both sides of a ratio are timed in every round,
+one after the other, because the machine's speed drifts more than the figures differ.
 
 rows    time of 48 tokens for two rows in one batch / for one row alone; goal ≤ 1.15
 bulk    tokens/s of 32 prompts in one call / of one prompt at a time with `generate` in float32,
         the way of the notes; up to 96 new tokens each; goal ≥ 10
 first   time to the first token of a warm engine / a bare forward pass of the prompt; goal ≤ 1.3
 stream  time of 48 tokens through the engine with its callback / a bare greedy `generate` of as
-        many, same weights; goal ≤ 1.1
+        many by transformers' own copy of the weights; goal ≤ 1.1
+packed  time of 48 tokens for two rows with laid-out matrices (packed_linear.py) / without; goal ≤ 1
 """
 
 import os
@@ -20,7 +21,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.prompts import PROMPTS
+from benchmarks.stock import load_stock
 from qeu.backends.base import Piece, Row
+from qeu.backends.local import LocalModel
 from qeu.backends.shelf import Shelf
 from qeu.core.prompts import Prompt, render
 from qeu.core.record import Record
@@ -73,9 +76,10 @@ class Bench:
     """The warm engine, and the same weights in plain transformers."""
 
     def __init__(self) -> None:
-        self.shelf = Shelf(Settings.from_env(os.environ))
+        settings = Settings.from_env(os.environ)
+        self.shelf = Shelf(settings)
         self.engine = self.shelf.load(MODEL)
-        self.model = self.engine._model  # the very weights, for the bare passes
+        self.model = load_stock(self.engine, settings)  # the same numbers, for the bare passes
         self.device = self.model.device
 
     def rows(self) -> Figure:
@@ -142,6 +146,16 @@ class Bench:
 
         return Figure("stream", _interleave(ROUNDS, ours, bare), 1.1)
 
+    def packed(self) -> Figure:
+        """The engine with its matrices laid out once, against the engine without that."""
+        plain = LocalModel(MODEL, self.model, self.engine._tokenizer)
+
+        def bare() -> None:
+            for one in plain.generate(self._make_rows(2), lambda piece: None):
+                _check_length(one.new_tokens)
+
+        return Figure("packed", _interleave(ROUNDS, self._two_rows, bare), 1.0)
+
     def _one_row(self) -> None:
         self._generate(1)
 
@@ -149,10 +163,12 @@ class Bench:
         self._generate(2)
 
     def _generate(self, count: int) -> None:
-        settings = Sampling(max_new_tokens=TOKENS)
-        rows = [Row(_prompt(text), settings) for text in PROMPTS[:count]]
-        for one in self.engine.generate(rows, lambda piece: None):
+        for one in self.engine.generate(self._make_rows(count), lambda piece: None):
             _check_length(one.new_tokens)
+
+    def _make_rows(self, count: int) -> list[Row]:
+        settings = Sampling(max_new_tokens=TOKENS)
+        return [Row(_prompt(text), settings) for text in PROMPTS[:count]]
 
     def _load_slow_way(self) -> Callable[[str, int], int]:
         import torch
@@ -202,7 +218,8 @@ def _interleave(rounds: int, ours: Callable[[], None], other: Callable[[], None]
 def main(names: Sequence[str]) -> int:
     """Print the figures asked for, all without a name; 1 if a goal is missed."""
     bench = Bench()
-    figures = {"rows": bench.rows, "bulk": bench.bulk, "first": bench.first, "stream": bench.stream}
+    known = (bench.rows, bench.bulk, bench.first, bench.stream, bench.packed)
+    figures = {figure.__name__: figure for figure in known}
     reached = True
     for name in names or figures:
         figure = figures[name]()

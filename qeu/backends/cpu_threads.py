@@ -1,7 +1,7 @@
 """How many processor threads a step is worth: small steps lose more to waiting than they gain.
 
-Measured on 2 cores with SmolLM2-135M in bfloat16: a step of one row takes 31 ms on one thread and
-26 to 35 ms on two, and 150 to 600 ms on two when something else wants the processor, because
+Measured on 2 cores with SmolLM2-135M in bfloat16: a step of one row takes 17 ms on one thread and
+20 to 30 ms on two, and 150 to 600 ms on two when something else wants the processor, because
 threads that wait for each other spin. The number depends on the work alone, never on the clock,
 so that the exact setting computes alike after a restart.
 """

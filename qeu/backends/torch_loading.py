@@ -60,6 +60,8 @@ def load_weights(
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from qeu.backends.packed_linear import pack_linears
+
     common = {"local_files_only": True, "trust_remote_code": False}
     if weights.gguf_file:
         common["gguf_file"] = weights.gguf_file
@@ -77,7 +79,9 @@ def load_weights(
     except (MemoryError, RuntimeError, OSError, ValueError, ImportError, KeyError) as e:
         free_memory()
         raise QeuError(explain_failure(e, f"{name} could not be loaded")) from e
-    return model.eval().requires_grad_(False), tokenizer
+    model.eval().requires_grad_(False)
+    pack_linears(model)
+    return model, tokenizer
 
 
 def _how(weights: ResolvedWeights, placement: Placement) -> dict[str, object]:
@@ -145,8 +149,10 @@ def fingerprint(weights: ResolvedWeights) -> str:
 
 
 def memory_of(model: "PreTrainedModel") -> int:
-    """Bytes of all weights, quantised ones as they are stored."""
-    return int(model.get_memory_footprint())
+    """Bytes of all weights, quantised ones as they are stored, packed ones twice."""
+    from qeu.backends.packed_linear import packed_bytes
+
+    return int(model.get_memory_footprint()) + packed_bytes(model)
 
 
 def free_memory() -> None:
