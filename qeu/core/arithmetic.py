@@ -8,11 +8,12 @@ from decimal import Decimal, DivisionByZero, InvalidOperation, localcontext
 
 _NUMBER = r"-?\d{1,15}(?:,\d{3}){0,4}(?:\.\d{1,10})?"
 _SIGN = r"\s*[-+*/×÷−x]\s*"
-# Nothing before or behind that would make it a part of something larger: 2x + 3 + 4 = 9, 5%.
+# Nothing before or behind that would make it a part of something larger: 2x + 3 + 4 = 9, 5%; nor
+# a remainder. A unit in Japanese or Chinese may stand right behind: 4,600円.
 _EQUATION = re.compile(
     rf"(?<![\w.)+\-*/×÷^=])(?<![+\-*/×÷^=] )({_NUMBER}(?:{_SIGN}{_NUMBER}){{1,6}})"
     rf"\s*=\s*({_NUMBER})"
-    rf"(?![\w^%°]|\.\d|\s*[-+*/×÷^(/])"
+    rf"(?![0-9A-Za-z_^%°]|[.,]\d|\s*[-+*/×÷^]|\s*\([-\d]|\s*(?:余|あまり|remainder|rem\b|[Rr] ?\d))"
 )
 _ASKED = re.compile(
     rf"^\D{{0,60}}?({_NUMBER}(?:{_SIGN}{_NUMBER}){{1,6}})\s*(?:=\s*)?(?:[?？は]|です|等于|是)?\D{{0,20}}$"

@@ -129,7 +129,7 @@ def test_heuristics_say_when_they_are_not_sure():
 @pytest.mark.parametrize(
     "text",
     ["2 + 3 = 6", "So 12 × 12 = 124.", "１２＋５＝１８", "7 / 2 = 3", "1,000 - 1 = 1,001",
-     "10 / 3 = 3.4", "2 + 3 * 4 = 20"],
+     "10 / 3 = 3.4", "2 + 3 * 4 = 20", "1,150 × 4 = 4,700円です", "12×3＝35（本）"],
 )  # fmt: skip
 def test_wrong_sums_are_found(text):
     assert len(find_wrong_sums(text)) == 1
@@ -139,7 +139,8 @@ def test_wrong_sums_are_found(text):
     "text",
     ["2 + 3 = 5", "10 / 3 = 3.33", "x + 2 + 3 = 9", "2x + 3 + 4 = 9", "1/2 = 0.5", "a1 + 2 = 9",
      "5 / 0 = 3", "2 + 3 = 5%", "2 + 3 = 4 + 1", "3 - -2 = 5", "2^3 + 1 = 9", "v1.2 - 3 = 4",
-     "no sums", "2 * 3 = x", "1 + 2", "5 x 3 = 15"],
+     "no sums", "2 * 3 = x", "1 + 2", "5 x 3 = 15",
+     "1,150 × 4 = 4,600円", "5000 ÷ 300 = 16 余り 200", "17 / 5 = 3 R2", "2 + 3 = 4(1 + 1)"],
 )  # fmt: skip
 def test_right_sums_and_what_is_no_plain_sum_are_left_alone(text):
     assert find_wrong_sums(text) == []
