@@ -155,6 +155,15 @@ def find_model(name: str, *, local_paths: bool = True) -> ModelCard:
     raise _unknown(name, local_paths)
 
 
+def find_layout(name: str) -> str:
+    """The default prompt layout of an id or typed name; never looks at the disk."""
+    wanted = name.strip().lower()
+    for card in _MODELS:
+        if wanted in (card.id.lower(), card.hub_repo.lower()):
+            return card.layout
+    return ModelCard.layout
+
+
 def split_ref(ref: str) -> tuple[str, str | None]:
     """Split `MODEL@ADAPTER` at the last "@"; without one the adapter is None."""
     model, at, adapter = ref.strip().rpartition("@")

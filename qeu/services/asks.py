@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from qeu.backends.base import Prepared
-from qeu.backends.catalog import find_model, split_ref
+from qeu.backends.catalog import find_layout, split_ref
 from qeu.core.contract import Check, check_answer, check_reasoning
 from qeu.core.generation import Generation
 from qeu.core.prompts import FieldSpan, Prompt, render, split_completion
@@ -39,7 +39,7 @@ class Ask:
 
     def chosen_layout(self) -> str:
         """The layout that will be used."""
-        return self.layout or find_model(self.model_name).layout
+        return self.layout or find_layout(self.model_name)
 
     def prompt(self) -> Prompt:
         """The prompt as `render` makes it; raises QeuError for an empty question."""

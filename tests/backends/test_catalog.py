@@ -7,6 +7,7 @@ import pytest
 from qeu.backends.catalog import (
     LANGUAGES,
     TASKS,
+    find_layout,
     find_model,
     fitness_warning,
     list_models,
@@ -52,6 +53,12 @@ def test_the_embedded_models_hub_id_means_the_hubs_own_weights() -> None:
     assert not card.embedded
     assert card.hub_repo == card.id
     assert card.reads == ("en",)
+
+
+def test_a_layout_is_found_without_looking_at_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_dir", lambda path: pytest.fail("looked at the disk"))
+    assert find_layout("/etc") == find_layout("owner/name") == "chat"
+    assert find_layout("phi-2") == find_layout("microsoft/Phi-2") == "bonsai-v2"
 
 
 @pytest.mark.parametrize(
