@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import qeu
-from qeu.cli import check, compare, data, history, models
+from qeu.cli import check, compare, data, history, models, record
 from qeu.cli.screen import prepare_streams, say
 from qeu.core.errors import QeuError, UsageError
 from qeu.core.settings import Settings
@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"qeu {qeu.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (models, compare, check, history, data):
+    for group in (models, compare, check, history, record, data):
         group.add_command(commands)
     return parser
 

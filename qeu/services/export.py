@@ -32,7 +32,12 @@ def export_json(stored: StoredComparison) -> str:
     A model that is a local folder is named by the folder alone.
     """
     data = {"qeu_run": EXPORT_VERSION, "program": f"qeu {qeu.__version__}", **stored.to_json()}
-    return dump_json(_shareable("", data), indent=2)  # type: ignore[arg-type]
+    return dump_json(make_shareable(data), indent=2)
+
+
+def make_shareable(data: Mapping[str, object]) -> dict[str, object]:
+    """The same values without keys and paths of this machine."""
+    return {name: _shareable(name, value) for name, value in data.items()}
 
 
 def export_snippet(
