@@ -51,9 +51,10 @@ class Plan:
 def make_plan(models: Sequence[str], shelf: Capacity, exact: bool = False) -> Plan:
     """Plan a run over these base models, in their order; repeated names share a batch."""
     names = tuple(dict.fromkeys(models))
-    if len(names) == 1:
-        return Plan("one_batch", (Stage(names[0]),), (0,), 0)
+    # an unknown name is refused here, before anything starts
     needs = tuple(shelf.estimate_bytes(name, exact=exact) for name in names)
+    if len(names) == 1:
+        return Plan("one_batch", (Stage(names[0]),), needs, shelf.free_bytes())
     free = shelf.free_bytes()
     if sum(needs) <= free:
         return Plan("in_turn", tuple(Stage(name) for name in names), needs, free)

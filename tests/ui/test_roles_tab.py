@@ -11,6 +11,7 @@ import gradio as gr
 import pytest
 
 from qeu.backends.base import EchoBackend, Row
+from qeu.backends.catalog import find_model
 from qeu.core.generation import Generation
 from qeu.core.roles import ROLE_IDS, ROLES
 from qeu.core.settings import Settings
@@ -53,6 +54,7 @@ class FakeShelf:
         return self.backend
 
     def estimate_bytes(self, name: str, *, exact: bool = False) -> int:
+        find_model(name)  # as the real one, it refuses what is no model's name
         return 0
 
     def free_bytes(self) -> int:
