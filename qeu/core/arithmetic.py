@@ -56,9 +56,10 @@ def _wrong_sums(text: str) -> Iterator[WrongSum]:
 
 
 def _plain(text: str) -> str:
-    """Full-width digits and signs as ASCII; offsets stay."""
+    """Full-width digits and signs, and the minus sign, as ASCII; offsets stay."""
     if text.isascii():
         return text
+    text = text.replace("−", "-")
     return "".join(
         n if 0xFF00 < ord(c) < 0xFF5F and len(n := unicodedata.normalize("NFKC", c)) == 1 else c
         for c in text
