@@ -96,11 +96,14 @@ class LiveRow:
 
     @property
     def text(self) -> str:
-        """The whole text, decoded at once; a stop text and what follows it are left out."""
+        """The whole text, decoded at once; a stop text and what follows it are left out.
+
+        Half a character at the end of a row that did not end by itself is left out too.
+        """
         # The first stop text may only appear, or move, in the whole: tokens decode together.
         text = decode(self._tokenizer, self.token_ids)
         if self._cut is None:
-            return text
+            return text if self.finish_reason == "stop" else text.rstrip(_REPLACEMENT)
         found = [at for at in (text.find(stop) for stop in self._stop_texts) if at >= 0]
         return text[: min(found)] if found else text[: self._cut]
 

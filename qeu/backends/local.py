@@ -12,8 +12,10 @@ from qeu.backends import local_receipt, torch_loading
 from qeu.backends.adapter_files import AdapterFolder, check_base, find_adapter
 from qeu.backends.adapter_switch import AdapterSwitch
 from qeu.backends.base import Piece, Prepared, Row
+from qeu.backends.compute_queue import StopSign
 from qeu.backends.cpu_threads import restored_threads
 from qeu.backends.live_row import LiveRow
+from qeu.backends.scoring import ScoreRow, TextScore, encode_row, score_rows
 from qeu.backends.tokenize import PromptEncoder, longest_first
 from qeu.core.errors import QeuError
 from qeu.core.generation import Generation
@@ -132,6 +134,34 @@ class LocalModel:
                 self._run([job.live for job in ready if job.live], emit, exact)
         return [self._finish(job, exact) for job in jobs]
 
+    def score(
+        self, rows: Sequence[ScoreRow], adapter: str | None = None, stop: StopSign | None = None
+    ) -> list[tuple[TextScore, ...]]:
+        """How probable each choice of each row is behind its prompt; [] where `stop` was set.
+
+        Raises QeuError for a prompt that is too long, an adapter that does not fit, a full memory.
+        """
+        tokens = [encode_row(row, self._encoder, self.name, self.context) for row in rows]
+        folder = find_adapter(self._adapter_folder, adapter) if adapter else None
+        if folder:
+            check_base(folder, self.name, self._aliases)
+
+        def is_stopped() -> bool:
+            return stop is not None and stop.is_set()
+
+        with self._held(is_stopped) as held:
+            if not held or self._model is None:
+                return []
+            hash_ = self._switch.load(folder) if folder else None
+            self._switch.trim([hash_])
+            self._switch.activate([hash_])
+            try:
+                return score_rows(self._model, tokens, self._cache_budget(), is_stopped)
+            except Exception as e:
+                torch_loading.free_memory()
+                sentence = torch_loading.explain_failure(e, f"{self.name} failed")
+                raise QeuError(sentence) from e
+
     def cut_to_fit(
         self,
         record: Record,
@@ -189,20 +219,25 @@ class LocalModel:
     @contextmanager
     def _computing(self, rows: Sequence[LiveRow]) -> Iterator[bool]:
         """Hold the lock; False if every row was stopped before it was free."""
+        with self._held(lambda: all(row.stop_requested for row in rows)) as held:
+            if not held:
+                for row in rows:
+                    row.end("cancelled")
+            yield held
+
+    @contextmanager
+    def _held(self, is_stopped: Callable[[], bool]) -> Iterator[bool]:
+        """Hold the lock and the weights; False if it was stopped before the lock was free."""
         while not self._lock.acquire(timeout=_POLL_S):
-            if all(row.stop_requested for row in rows):
-                break
-        else:
-            try:
-                if self._model is None:
-                    raise QeuError(f"{self.name} was unloaded meanwhile. Run again to load it.")
-                yield True
-            finally:
-                self._lock.release()
-            return
-        for row in rows:
-            row.end("cancelled")
-        yield False
+            if is_stopped():
+                yield False
+                return
+        try:
+            if self._model is None:
+                raise QeuError(f"{self.name} was unloaded meanwhile. Run again to load it.")
+            yield True
+        finally:
+            self._lock.release()
 
     def _load_adapters(self, jobs: Sequence[_Job]) -> None:
         for job in jobs:
@@ -231,7 +266,7 @@ class LocalModel:
 
         assert self._model is not None
         a_token = bytes_per_token(self._model.config, self._model.dtype.itemsize)
-        budget = CACHE_SHARE * self._free_bytes() if self._free_bytes else float("inf")
+        budget = self._cache_budget()
         group: list[LiveRow] = []
         columns = 0
         for row in rows:
@@ -249,6 +284,9 @@ class LocalModel:
             columns = needed
         if group:
             yield group
+
+    def _cache_budget(self) -> float:
+        return CACHE_SHARE * self._free_bytes() if self._free_bytes else float("inf")
 
     def _run_group(self, group: list[LiveRow], emit: Emit | None, exact: bool, cores: int) -> None:
         from qeu.backends.decode import DecodeBatch

@@ -166,7 +166,8 @@ def _check_lines(text: str) -> Check:
         Span(start, end, f"line {number} of at most {limit}")
         for number, (start, end) in enumerate(lines[limit:], limit + 1)
     )
-    message = f"{_counted(len(lines), 'line')} of at most {limit}."
+    counted = _counted(len(lines), "1 line", f"{len(lines)} lines")
+    message = f"{counted} of at most {limit}."
     return Check("lines", "fail" if spans else "pass", len(lines), limit, "lines", spans, message)
 
 
@@ -178,7 +179,11 @@ def _check_length(text: str) -> Check:
     if count > limit:
         start = _start_of_excess(text, unit, limit)
         spans = (Span(start, len(text.rstrip()), f"beyond {limit} {unit}"),)
-    message = f"{_counted(count, unit[:-1])} of at most {limit}."
+    if unit == "characters":
+        counted = _counted(count, "1 character", f"{count} characters")
+    else:
+        counted = _counted(count, "1 word", f"{count} words")
+    message = f"{counted} of at most {limit}."
     return Check("length", "fail" if spans else "pass", count, limit, unit, spans, message)
 
 
@@ -206,11 +211,10 @@ def _check_form(text: str, category: str, final: bool) -> Check:
         Span(start, end, note) for start, end in sentences if not _has_form(text, start, end)
     )
     verdict = "fail" if spans else "pass"
-    good = len(sentences) - len(spans)
-    message = f'{good} of {_counted(len(sentences), "sentence")} begin "Creator should" or '
-    return Check(
-        "form", verdict, good, len(sentences), "sentences", spans, message + '"You should".'
-    )
+    count, good = len(sentences), len(sentences) - len(spans)
+    counted = _counted(count, "1 sentence", f"{count} sentences")
+    message = f'{good} of {counted} begin "Creator should" or "You should".'
+    return Check("form", verdict, good, count, "sentences", spans, message)
 
 
 def _has_form(text: str, start: int, end: int) -> bool:
@@ -270,7 +274,7 @@ def _check_loop(text: str) -> Check:
     loop = find_loop(text)
     if not loop:
         return Check("loop", "pass", 0, 0, "repeats", (), "Nothing repeats without end.")
-    size = _counted(loop.period, "character")
+    size = _counted(loop.period, "1 character", f"{loop.period} characters")
     message = f"{size} come {loop.repeats} times in a row from character {loop.start} on."
     span = Span(loop.start, loop.end, f"period {loop.period}, {loop.repeats} times")
     return Check("loop", "fail", loop.repeats, 0, "repeats", (span,), message)
@@ -317,5 +321,5 @@ def _details(report: LeakReport) -> str:
     return "; ".join(details[:3]) + ("; …" if len(details) > 3 else "")
 
 
-def _counted(count: int, thing: str) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+def _counted(count: int, one: str, many: str) -> str:
+    return one if count == 1 else many

@@ -57,7 +57,8 @@ class Sampling:
             finite = numeric and (isinstance(value, int) or math.isfinite(value))
             if not finite or (whole and value != int(value)):
                 shown = one_line(repr(value))
-                found.append(f"{f.name} is {shown}; choose a {'whole ' if whole else ''}number.")
+                number = "whole number" if whole else "number"
+                found.append(f"{f.name} is {shown}; choose a {number}.")
             elif not low <= value <= high:
                 found.append(f"{f.name} is {_show(value)}; choose {_show(low)} to {_show(high)}.")
         return found

@@ -5,8 +5,8 @@ import gradio as gr
 from qeu.core.contract import check_reasoning
 from qeu.core.record import CATEGORIES
 from qeu.ui.context import Words
-from qeu.ui.markup import Mark, marked_text
-from qeu.ui.panels import check_title, chips_html
+from qeu.ui.markup import marked_text
+from qeu.ui.panels import check_marks, chips_html
 from qeu.ui.sessions import language_of
 
 
@@ -23,12 +23,7 @@ def check_html(
         reference=reference,
         expected_language=expected or "en",
     )
-    marks = [
-        Mark(span.start, span.end, f"m-{check.name}", check_title(check, language))
-        for check in checks
-        if check.verdict in ("fail", "partial")
-        for span in check.spans
-    ]
+    marks = check_marks(checks, language)
     chips = f'<div class="q-chips">{chips_html({"reasoning": checks}, language)}</div>'
     return f'{chips}<div class="q-part q-pasted" dir="auto">{marked_text(pasted, marks)}</div>'
 

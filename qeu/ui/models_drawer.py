@@ -10,6 +10,7 @@ from qeu.core.errors import QeuError
 from qeu.ui.context import DEFAULT_MODEL, Context, Words
 from qeu.ui.markup import escape
 from qeu.ui.panels import notice_html
+from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import text, words
 
@@ -105,7 +106,10 @@ class ModelsDrawer:
                 line = f"{label} {share:.0%}" if share else label
                 yield notice_html(line), gr.skip()
         except QeuError as error:
-            yield notice_html(str(error), "error"), drawer_html(self.context, language)
+            yield (
+                notice_html(tell(str(error), language), "error"),
+                drawer_html(self.context, language),
+            )
             return
         ready = text("model.ready", language, model=model)
         yield notice_html(ready), drawer_html(self.context, language)
@@ -116,7 +120,9 @@ class ModelsDrawer:
         try:
             self.context.shelf.unload(model.rsplit("@", 1)[0])
         except QeuError as error:
-            return notice_html(str(error), "error"), drawer_html(self.context, language)
+            return notice_html(tell(str(error), language), "error"), drawer_html(
+                self.context, language
+            )
         done = text("models.unloaded", language, model=model)
         return notice_html(done), drawer_html(self.context, language)
 
@@ -127,9 +133,11 @@ def _card_html(label: str, card: object, held: Sequence[object], language: str) 
         card.licence,  # type: ignore[attr-defined]
         text("models.context", language, tokens=f"{card.context:,}"),  # type: ignore[attr-defined]
     ]
-    reads = ", ".join(text(f"language.{code}", language) for code in card.reads)  # type: ignore
-    if reads:
-        facts.append(text("models.reads", language, languages=reads))
+    for key, codes in (("models.reads", card.reads), ("models.writes", card.writes)):  # type: ignore
+        if codes:
+            names = [text(f"language.{code}", language) for code in codes]
+            listed = text("list.comma", language).join(names)
+            facts.append(text(key, language, languages=listed))
     state = "".join(
         f'<div class="q-held">● {escape(item.dtype)} · {escape(item.device)} · '
         f"{item.memory_bytes / 1e9:.2f} GB</div>"
@@ -137,6 +145,6 @@ def _card_html(label: str, card: object, held: Sequence[object], language: str) 
     )
     css = " q-loaded" if held else ""
     return (
-        f'<div class="q-model{css}"><b>{escape(label)}</b>'
+        f'<div class="q-model{css}"><b>{escape(tell(label, language))}</b>'
         f"<p>{escape(' · '.join(facts))}</p>{state}</div>"
     )

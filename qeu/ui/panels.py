@@ -6,6 +6,7 @@ from qeu.core.contract import Check
 from qeu.core.generation import Generation
 from qeu.services.runs import Live
 from qeu.ui.markup import Mark, escape, field_text, marked_text
+from qeu.ui.sentences import tell
 from qeu.ui.strings import text, words
 
 SIGNS = {"pass": "✓", "fail": "✗", "partial": "~", "skip": "·"}
@@ -56,8 +57,9 @@ def text_html(live: Live | None, language: str) -> str:
     if live is None:
         return f'<div class="q-text q-empty">{escape(text("side.empty", language))}</div>'
     if live.phase == "failed":
-        return f'<div class="q-text q-error" role="alert">{escape(live.error)}</div>' + (
-            _part("", live.text, (), live, language) if live.text else ""
+        return (
+            f'<div class="q-text q-error" role="alert">{escape(tell(live.error, language))}</div>'
+            + (_part("", live.text, (), live, language) if live.text else "")
         )
     reasoning, answer = live.parts()
     checks = live.checks() if live.text else {}
@@ -83,13 +85,18 @@ def chips_html(checks: Mapping[str, Sequence[Check]], language: str) -> str:
 
 
 def check_title(check: Check, language: str) -> str:
-    """What a check found, in the page's language; the check's own words where it is English."""
-    if language == "en":
-        return check.message
-    key = f"check.{check.name}.{check.verdict}"
-    known = words(language)
-    template = known.get(key) or known.get(f"verdict.{check.verdict}", "")
-    return template.format(value=check.value, limit=check.limit)
+    """What a check found, in the page's language."""
+    return tell(check.message, language)
+
+
+def check_marks(checks: Sequence[Check], language: str) -> list[Mark]:
+    """The offending stretches of a text; each says what is wrong with it."""
+    return [
+        Mark(span.start, span.end, f"m-{check.name}", tell(span.note, language))
+        for check in checks
+        if check.verdict in ("fail", "partial")
+        for span in check.spans
+    ]
 
 
 def prompt_html(live: Live | None, language: str) -> str:
@@ -104,7 +111,7 @@ def prompt_html(live: Live | None, language: str) -> str:
         f'<span class="q-key"><i class="f-{escape(field)}"></i>{escape(name)}</span>'
         for field, name in names.items()
     )
-    notes = "".join(f'<p class="q-note">{escape(note)}</p>' for note in prepared.notes)
+    notes = _notes_html(prepared.notes, language)
     count = escape(text("prompt.tokens", language, count=tokens))
     body = field_text(prepared.text, prepared.spans, names)
     return (
@@ -126,7 +133,9 @@ def receipt_html(generation: Generation | None, language: str) -> str:
     for p in receipt.parameters:
         sent = text("receipt.dropped", language) if p.sent is None else p.sent
         css = ' class="q-dropped"' if p.sent != p.asked else ""
-        cells = "".join(f"<td>{escape(v)}</td>" for v in (p.name, p.asked, sent, p.why))
+        cells = "".join(
+            f"<td>{escape(v)}</td>" for v in (p.name, p.asked, sent, tell(p.why, language))
+        )
         rows.append(f"<tr{css}>{cells}</tr>")
     model = f"{generation.model} · {generation.revision[:12]}"
     if generation.adapter:
@@ -134,7 +143,7 @@ def receipt_html(generation: Generation | None, language: str) -> str:
     batch = text("receipt.batch", language, count=receipt.batch)
     where = f"{receipt.engine} · {receipt.dtype} · {receipt.device} · {batch}"
     versions = " · ".join(f"{name} {version}" for name, version in receipt.versions.items())
-    notes = "".join(f'<p class="q-note">{escape(note)}</p>' for note in receipt.notes)
+    notes = _notes_html(receipt.notes, language)
     return (
         f'<p class="q-hint">{escape(model)}<br>{escape(where)}<br>{escape(versions)}</p>'
         f'<div class="q-scroll"><table class="q-table"><thead><tr>{head}</tr></thead>'
@@ -146,6 +155,11 @@ def notice_html(message: str, kind: str = "info") -> str:
     """One line beside the buttons: a plan, a warning or what went wrong; empty keeps its place."""
     role = "alert" if kind == "error" else "status"
     return f'<div class="q-notice q-{kind}" role="{role}">{escape(message)}</div>'
+
+
+def _notes_html(notes: Sequence[str], language: str) -> str:
+    told = (escape(tell(note, language)) for note in notes)
+    return "".join(f'<p class="q-note">{note}</p>' for note in told)
 
 
 def _head(line: str, state: str, chips: str, language: str) -> str:
@@ -175,14 +189,8 @@ def _chip(check: Check, language: str) -> str:
 
 
 def _part(part: str, shown: str, checks: Sequence[Check], live: Live, language: str) -> str:
-    marks = [
-        Mark(span.start, span.end, f"m-{check.name}", check_title(check, language))
-        for check in checks
-        if check.verdict in ("fail", "partial")
-        for span in check.spans
-    ]
     title = f"<h4>{escape(text('part.' + part, language))}</h4>" if part else ""
-    body = marked_text(shown, marks)
+    body = marked_text(shown, check_marks(checks, language))
     if not shown and live.finished:
         body = f'<span class="q-hint">{escape(text("side.nothing", language))}</span>'
     caret = "" if live.finished or live.ended else '<span class="q-caret"></span>'

@@ -4,6 +4,7 @@ from qeu.backends.catalog import find_model
 from qeu.core.language import identify
 from qeu.services.compare import Comparison
 from qeu.services.plan import Plan
+from qeu.ui.sentences import tell
 from qeu.ui.strings import text
 
 
@@ -33,7 +34,7 @@ def warning_text(comparison: Comparison, language: str) -> str:
             return text(
                 "fit.reads",
                 language,
-                model=card.label,
+                model=tell(card.label, language),
                 language=text(f"language.{asked}", language),
             )
     return ""

@@ -6,6 +6,7 @@ from qeu.backends.catalog import find_model
 from qeu.backends.shelf import Shelf
 from qeu.core.errors import QeuError
 from qeu.ui.markup import escape
+from qeu.ui.sentences import tell
 from qeu.ui.strings import text, words
 
 
@@ -34,9 +35,9 @@ class Preload:
 
     def line(self, language: str) -> tuple[str, str, bool]:
         """(escaped text, CSS state, finished) of the load for the page's header."""
-        label = find_model(self._model).label
+        label = tell(find_model(self._model).label, language)
         if self._error:
-            return escape(self._error), "error", True
+            return escape(tell(self._error, language)), "error", True
         if self._step == "ready":
             return escape(text("model.ready", language, model=label)), "stop", True
         step = words(language).get(f"load.{self._step}", self._step)

@@ -13,6 +13,7 @@ from qeu.ui.context import DEFAULT_MODEL, Context, Words
 from qeu.ui.panels import notice_html
 from qeu.ui.roles_view import RolePanel, RolesView
 from qeu.ui.sampling_form import SamplingForm
+from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.streaming import stream_run
 from qeu.ui.strings import text
@@ -189,7 +190,7 @@ class RolesTab:
             run = start_roles(self.context.shelf, round_)
         except QeuError as error:
             session.stop(PLACE)
-            yield {self.notice: notice_html(str(error), "error")}
+            yield {self.notice: notice_html(tell(str(error), language), "error")}
             return
         first = {
             self.notice: notice_html(text("roles.plan", language, model=round_.model)),

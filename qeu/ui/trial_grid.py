@@ -16,6 +16,7 @@ from qeu.services.trial_verdicts import (
     tally,
 )
 from qeu.ui.markup import escape, marked_text
+from qeu.ui.sentences import tell
 from qeu.ui.strings import text
 
 # Sign and chip colour of each verdict; the word beside them says the same without colour.
@@ -71,7 +72,7 @@ def grid_html(lives: Mapping[str, Live], language: str) -> str:
             live.ask.record.instruction,
             live.ask.record.input,
             live.text,
-            live.error,
+            tell(live.error, language),
             language,
         )
     return _table_html(cells, language)
@@ -111,11 +112,12 @@ def reading_text(reading: Reading, language: str) -> str:
 
 def banner_text(card: ModelCard, trial: Trial, language: str) -> tuple[str, str]:
     """(what to expect of this model in this trial, kind of notice), before it runs."""
+    label = tell(card.label, language)
     if not card.tested:
-        return text("trial.untested", language, model=card.label), "info"
+        return text("trial.untested", language, model=label), "info"
     unread, unwritten = unfit_languages(card, trial)
     values = {
-        "model": card.label,
+        "model": label,
         "unread": _either(unread, language),
         "unwritten": _either(unwritten, language),
         "writes": _either(card.writes, language),

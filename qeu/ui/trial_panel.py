@@ -25,6 +25,7 @@ from qeu.ui.compare_form import Data, Updates
 from qeu.ui.context import Context, Words
 from qeu.ui.panels import notice_html
 from qeu.ui.sampling_form import SamplingForm
+from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.streaming import stream_run
 from qeu.ui.strings import text
@@ -192,7 +193,7 @@ class TrialPanel:
             run = start_trial(self.context.shelf, trial)
         except QeuError as error:
             session.stop(PLACE)
-            yield {self.notice: notice_html(str(error), "error")}
+            yield {self.notice: notice_html(tell(str(error), language), "error")}
             return
         plan = text("trial.plan", language, count=len(run.live), model=trial.model)
         locked = gr.update(interactive=False)
@@ -247,7 +248,7 @@ class TrialPanel:
             trial = self.read(data)
             updates: Updates = {self.banner: notice_html(*self._banner(trial, language))}
         except QeuError as error:
-            return {self.banner: notice_html(str(error), "error")}
+            return {self.banner: notice_html(tell(str(error), language), "error")}
         if PLACE not in session.shown:
             updates[self.grid] = plain_grid_html(trial, language)
         return updates
@@ -282,7 +283,7 @@ def _end_text(lives: Mapping[str, Live], language: str) -> str:
     """What it took; the first error if there is one."""
     errors = [live.error for live in lives.values() if live.error]
     if errors:
-        return errors[0]
+        return tell(errors[0], language)
     tokens = sum(live.new_tokens for live in lives.values())
     seconds = max((live.seconds for live in lives.values()), default=0.0)
     return text("trial.done", language, count=len(lives), tokens=tokens, seconds=f"{seconds:.1f}")

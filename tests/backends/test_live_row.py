@@ -41,6 +41,18 @@ def test_pieces_join_to_the_text_and_hold_half_characters_back():
     assert one.finish_reason == "length"
 
 
+@pytest.mark.parametrize("reason", ["cancelled", "length", "error"])
+def test_half_a_character_at_a_cut_is_left_out(reason):
+    first = ids_of("🙂")[0]
+    assert decode(tokenizer(), [first]).endswith("\ufffd")
+    for before in ("", "Read "):
+        one = row(len(ids_of(before)) + 1 if reason == "length" else 500)
+        pieces = feed(one, [*ids_of(before), first])
+        one.end(reason)
+        assert one.finish_reason == reason
+        assert one.text == "".join(pieces) == before
+
+
 def test_special_tokens_never_show():
     end = tokenizer().eos_token_id
     start = tokenizer().convert_tokens_to_ids("<|start_header_id|>")

@@ -1,18 +1,27 @@
 """What the Compare tab's handlers do, called as functions over a page with scripted models."""
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 from fake_shelf import FakeShelf, ScriptedBackend
 
+from qeu.backends.chat_text import FOLDED
+from qeu.backends.local_receipt import ROUNDING, list_parameters, make_receipt
+from qeu.core.contract import check_reasoning
 from qeu.core.roles import ROLES
+from qeu.core.sampling import Sampling
 from qeu.core.settings import Settings
+from qeu.services.runs import Live, broken_generation
 from qeu.ui.compare_actions import PLACE, CompareActions
 from qeu.ui.compare_tab import CompareTab, example_comparison, load_examples
 from qeu.ui.context import DEFAULT_MODEL, Context, Words
+from qeu.ui.markup import escape
+from qeu.ui.panels import check_marks, check_title, receipt_html, text_html
 from qeu.ui.sampling_form import SamplingForm
+from qeu.ui.sentences import tell
 from qeu.ui.strings import LANGUAGES, words
 
 WORDS = ["The", " dough", " grows", "."]
@@ -226,6 +235,38 @@ def test_server_texts_follow_the_visitors_language(page: Page) -> None:
     assert words("ja")["finish.stop"] in last[page.view.sides["left"].head]
     updates = page.do.on_language(visitor("j", "zh-TW"))
     assert words("zh-TW")["finish.stop"] in updates[page.view.sides["left"].head]
+
+
+def test_errors_follow_the_visitors_language(page: Page) -> None:
+    page.data[page.form.question.instruction_box] = " "
+    for code in ("ja", "zh-CN", "zh-TW"):
+        notice = list(page.do.on_run(page.data, visitor("e", code)))[-1][page.view.notice]
+        assert tell("The question is empty. Write an instruction first.", code) in notice
+        assert "question" not in notice
+
+
+def test_checks_and_receipt_follow_the_visitors_language(page: Page) -> None:
+    ask, _ = page.do.read(page.data).asks()
+    live = Live(ask, phase="done", text="The answer is 4.")
+    receipt = make_receipt(
+        list_parameters(Sampling(min_p=0), Sampling(min_p=0), 9),
+        dtype="bfloat16", device="cpu", batch=2, exact=False, adapter=False, notes=(FOLDED,),
+    )  # fmt: skip
+    live.generation = replace(broken_generation(live, "stop", ""), receipt=receipt)
+    html = receipt_html(live.generation, "ja")
+    for said in (FOLDED, "0 is off.", ROUNDING.format(dtype="bfloat16")):
+        assert escape(said) not in html
+        assert escape(tell(said, "ja")) in html
+    [check] = [c for c in check_reasoning("The answer is 4.") if c.name == "leak_commit"]
+    assert check_marks([check], "ja")[0].title == "結論を述べる言い回し"
+    assert check_title(check, "ja").startswith("答えを断定しています：")
+
+
+def test_a_failed_side_says_why_in_the_visitors_language(page: Page) -> None:
+    ask, _ = page.do.read(page.data).asks()
+    live = Live(ask, phase="failed", error="phi-2 was unloaded meanwhile. Run again to load it.")
+    assert "phi-2 はその間に解放されました。" in text_html(live, "ja")
+    assert live.error in text_html(live, "en")
 
 
 def test_every_example_can_be_run(page: Page) -> None:
