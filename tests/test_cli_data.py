@@ -96,3 +96,94 @@ def test_failures_are_one_sentence_and_looking_makes_no_workspace(call, tmp_path
     call("split", "d", "--validation", "2", status=1)
     call("search", "d", " ", status=2)
     call("frobnicate", status=2)
+
+
+def test_an_edited_file_imported_without_update_is_told(call, tmp_path):
+    call("import", "en.json", "--dataset", "d")
+    call("export", "d", "out.csv")
+    text = (tmp_path / "out.csv").read_text("utf-8-sig").replace("It is so.", "It is not.", 1)
+    (tmp_path / "out.csv").write_text(text, encoding="utf-8")
+    told = call("import", "out.csv", "--dataset", "d")
+    assert "1 imported, 2 unchanged" in told
+    assert "1 of them stand beside a record of the same seq" in told
+    call("undo", "d")
+    told = call("import", "out.csv", "--dataset", "d", "--update", "--json")
+    assert (told["imported"], told["updated"], told["same_seq"]) == (0, 1, 0)
+    assert call("show", "d", "1EN", "--json")["output"] == "It is not."
+
+
+def test_columns_are_shown_before_and_after(call, tmp_path):
+    (tmp_path / "odd.csv").write_text("prompt,a,source\nWhy?,So.,x\n")
+    text = call("import", "odd.csv", "--dataset", "d", "--preview")
+    assert "  instruction=prompt: Why?\n  kept besides: a, source\n" in text
+    told = call(
+        "import", "odd.csv", "--dataset", "d", "--dry-run", "--column", "output=a", "--json"
+    )
+    assert told["files"][0]["columns"] == {"instruction": "prompt", "output": "a"}
+    assert told["files"][0]["other_columns"] == ["source"]
+    assert call("list") == call("list", "--removed").replace("No data set was removed.",
+        "There are no data sets yet; `data import FILE --dataset NAME` makes one.")  # fmt: skip
+    text = call("import", "odd.csv", "--dataset", "d", "--column", "output=a")
+    assert "columns: instruction=prompt, output=a" in text
+    call("import", "hub:owner/name", "--dataset", "d", "--dry-run", status=2)
+
+
+def test_records_are_reviewed_and_their_history_is_told(call):
+    call("import", "en.json", "--dataset", "d", "--licence", "mit")
+    call("label", "d", "--sure", "0.8")
+    queue = call("review", "d", "--json")
+    assert queue["total"] == len(queue["records"]) > 0
+    assert all(record["review"] for record in queue["records"])
+    mixed = {r["seq"] for r in queue["records"] if "category" in r["review"].split(",")}
+    assert any("," in record["review"] for record in queue["records"])
+    found = call("review", "d", "--review", "category", "--json")["records"]
+    assert {r["seq"] for r in found} == mixed
+    assert call("review", "d", "1EN", "3EN", "--status", "accepted", "--json")["changed"] == 2
+    assert call("show", "d", "3EN", "--json")["status"] == "accepted"
+    left = call("review", "d", "--json")
+    assert {r["seq"] for r in left["records"]} == {"2EN"} & {r["seq"] for r in queue["records"]}
+    assert call("review", "d", "--search", "poem", "--status", "rejected", "--json")["changed"] == 1
+    assert call("review", "d", "1EN", "--status", "none", "--json")["changed"] == 1
+    call("review", "d", "--status", "accepted", status=2)
+    call("review", "d", "1EN", "--search", "x", "--status", "accepted", status=2)
+    assert "0 records of 'd'" in call("review", "d", "9EN", "--status", "accepted", status=1)
+    call("edit", "d", "1EN", "output", "By Shakespeare.")
+    call("undo", "d")
+    told = call("history", "d", "1EN", "--json")
+    assert told["history"][0]["kind"] == "import"
+    assert told["history"][-1]["after"] == "By Shakespeare."
+    assert told["history"][-1]["state"] == "undone"
+    assert (told["origins"]["output"]["source"], told["origins"]["output"]["licence"]) == (
+        "en.json", "mit",
+    )  # fmt: skip
+    text = call("history", "d", "1EN")
+    assert "import  from en.json" in text
+    assert "edit (undone)  output: It is so. → By Shakespeare." in text
+    assert "output is from en.json, mit" in text
+    assert call("edit", "d", "1EN", "output", "It is so.") == "1EN: output is that already.\n"
+
+
+def test_an_empty_queue_is_not_the_whole_data_set(call):
+    call("import", "en.json", "--dataset", "d")
+    assert call("review", "d") == "There is nothing to review.\n"
+
+
+def test_a_record_is_shown_with_what_the_check_found(call):
+    call("import", "en.json", "--dataset", "d")
+    call("edit", "d", "1EN", "output", "")
+    call("check", "d")
+    text = call("show", "d", "1EN")
+    assert "instruction: Who wrote Hamlet?" in text
+    assert "check empty output (output): There is no answer." in text
+
+
+def test_whole_data_sets_are_renamed_removed_and_restored(call):
+    call("import", "en.json", "--dataset", "d")
+    assert call("rename", "d", "e", "--json") == {"dataset": "e", "was": "d"}
+    assert call("remove", "e", "--json") == {"removed": "e", "records": 3}
+    assert call("list", "--json") == {"datasets": []}
+    assert call("list", "--removed", "--json")["datasets"][0]["name"] == "e"
+    assert "restore it" in call("stats", "e", status=1)
+    assert call("restore", "e") == "e is back (3 records).\n"
+    assert "Removed are: none" in call("restore", "e", status=1)
+    assert call("undo", "e", "--json")["undone"] == "import of en.json (3 records)"

@@ -1,13 +1,12 @@
 """`history`: comparisons that were run, searched, shown and taken away."""
 
 import argparse
-import os
 from typing import TYPE_CHECKING
 
 from qeu.cli.screen import show, show_json, table
 from qeu.cli.sides import show_sides
+from qeu.cli.workspace import open_workspace
 from qeu.core.errors import UsageError
-from qeu.core.settings import Settings
 from qeu.core.text import one_line
 
 if TYPE_CHECKING:
@@ -44,22 +43,16 @@ def run_history(args: argparse.Namespace) -> int:
     """Print the list, or one stored comparison."""
     # here and not above: the help of every command waits for what stands above
     from qeu.store.history import get_comparison, search_comparisons
-    from qeu.store.workspace import Workspace
 
     if args.limit < 1:
         raise UsageError(f"--limit is {args.limit}; choose 1 or more.")
     if args.shape != "text" and args.id is None:
         raise UsageError("--as needs --id N: the number of a comparison in the list.")
-    path = Settings.from_env(os.environ).home / "qeu.db"
-    # looking must not make a workspace where there is none
-    workspace = Workspace(path if path.exists() else None)
-    try:
+    with open_workspace() as workspace:
         if args.id is not None:
             _show_one(get_comparison(workspace, args.id), "json-line" if args.json else args.shape)
             return 0
         found = search_comparisons(workspace, args.term, limit=args.limit)
-    finally:
-        workspace.close()
     if args.json:
         show_json({"runs": [stored.to_json() for stored in found]})
     elif found:

@@ -1,11 +1,10 @@
 """`record`: keep a comparison that was run as an exhibit for people who cannot run it."""
 
 import argparse
-import os
 from pathlib import Path
 
 from qeu.cli.screen import say, show_json
-from qeu.core.settings import Settings
+from qeu.cli.workspace import open_workspace
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,14 +31,9 @@ def run_record(args: argparse.Namespace) -> int:
     # here and not above: the help of every command waits for what stands above
     from qeu.services.exhibits import EXHIBITS_FILE, add_exhibit, make_exhibit
     from qeu.store.history import get_comparison
-    from qeu.store.workspace import Workspace
 
-    path = Settings.from_env(os.environ).home / "qeu.db"
-    workspace = Workspace(path if path.exists() else None)
-    try:
+    with open_workspace() as workspace:
         stored = get_comparison(workspace, args.number)
-    finally:
-        workspace.close()
     exhibit = make_exhibit(stored, args.note)
     file = args.to or EXHIBITS_FILE
     add_exhibit(file, exhibit)

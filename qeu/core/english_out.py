@@ -11,6 +11,7 @@ INSTRUCTIONS: Mapping[str, str] = {
     "creative": "Fulfil the following request. Write in English.",
     "summarization": "Do what the following text asks and summarize in English.",
 }
+STEPS = ("instruction", "input", "output")
 DEFAULT_INSTRUCTION = "Answer the following question in English."
 
 

@@ -4,15 +4,23 @@ Language by script, category and field by the words of the question, uniqueness 
 form of the answer. A label below SURE is for a person to look at.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from qeu.core.label_words import CATEGORY_WORDS, FIELD_WORDS, ONE_ANSWER, OPEN
 from qeu.core.language import identify
-from qeu.core.record import Record
+from qeu.core.record import CATEGORIES, LANGUAGES, UNIQUENESS, Record
 
 SURE = 0.6
 LABELS = ("language", "category", "uniqueness", "field")
+FIELD_NAMES = ("computing", "mathematics", "science", "history", "geography", "health", "business",
+               "food", "arts", "sports", "language", "other")  # fmt: skip
+ALLOWED: Mapping[str, tuple[str, ...]] = {
+    "language": LANGUAGES,
+    "category": CATEGORIES,
+    "uniqueness": UNIQUENESS,
+    "field": FIELD_NAMES,
+}
 
 
 @dataclass(frozen=True)
@@ -24,271 +32,6 @@ class Label:
     why: str
 
 
-def _any(*words: str) -> re.Pattern[str]:
-    return re.compile("|".join(words), re.IGNORECASE)
-
-
-# In this order: the first that finds its words in the instruction wins.
-_CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("translation", _any(r"\btranslat", "翻訳", "訳して", "英訳", "和訳", "翻译", "翻譯", "译成")),
-    (
-        "code",
-        _any(
-            r"\b(?:python|javascript|java|sql|html|css|regex|c\+\+)\b",
-            r"\b(?:code|function|script|program|algorithm)\b.{0,40}\b(?:that|to|which|for)\b",
-            "コードを",
-            "プログラムを",
-            "関数を書",
-            "代码",
-            "程序",
-        ),
-    ),
-    ("summarization", _any(r"\bsummar", r"\btl;?dr", "要約", "まとめて", "总结", "摘要", "概括")),
-    (
-        "classification",
-        _any(
-            r"\bclassif",
-            r"\bcategori[sz]e",
-            r"\bsentiment\b",
-            r"\blabel (?:the|this)",
-            r"\bidentify (?:which|whether|the (?:type|tone|part))",
-            "分類",
-            "分类",
-        ),
-    ),
-    (
-        "rewriting",
-        _any(
-            r"\b(?:rewrite|rephrase|paraphrase|proofread|edit (?:the|this)|reword)\b",
-            r"\b(?:correct|fix) (?:the|this|any)\b",
-            r"\bconvert (?:the|this)\b",
-            "書き換え",
-            "言い換え",
-            "添削",
-            "改写",
-            "修改",
-        ),
-    ),
-    (
-        "math",
-        _any(
-            r"\b(?:calculate|compute|solve|square root|equation|what is \d|how many .* are)\b",
-            r"\d\s*[-+*/×÷]\s*\d",
-            "計算",
-            "方程式",
-            "平方根",
-            "计算",
-            "求解",
-        ),
-    ),
-    (
-        "creative",
-        _any(
-            r"\b(?:story|poem|haiku|song|lyrics|slogan|tagline|fiction|limerick|screenplay"
-            r"|dialogue|advertisement|joke)\b",
-            r"\bimagine\b",
-            "物語",
-            "小説",
-            "俳句",
-            "詩を",
-            "キャッチコピー",
-            "スローガン",
-            "故事",
-            "诗",
-            "广告",
-        ),
-    ),
-    (
-        "brainstorming",
-        _any(
-            r"\b(?:brainstorm|suggest|ideas?|list (?:of )?(?:\d+|some|ways|five|three|ten)"
-            r"|come up with|give me (?:some|\d+))\b",
-            r"\bgenerate (?:a list|\d+)",
-            "アイデア",
-            "案を",
-            "提案",
-            "列举",
-            "建议",
-            "点子",
-        ),
-    ),
-)
-_FIELDS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    (
-        "computing",
-        _any(
-            r"\b(?:computer|software|python|java|sql|html|algorithm|internet|data ?base"
-            r"|machine learning|ai)\b",
-            "コンピュータ",
-            "ソフト",
-            "人工知能",
-            "计算机",
-            "软件",
-        ),
-    ),
-    (
-        "mathematics",
-        _any(
-            r"\b(?:equation|number|square root|triangle|probability|geometry|algebra"
-            r"|fraction|average)\b",
-            "数学",
-            "方程式",
-            "計算",
-            "数学",
-            "计算",
-        ),
-    ),
-    (
-        "science",
-        _any(
-            r"\b(?:physics|chemi\w+|biolog\w+|cells?|planets?|energy|species|animals?|plants?"
-            r"|climate|atoms?|experiment|gravity|photosynthesis|evolution)\b",
-            "科学",
-            "物理",
-            "化学",
-            "生物",
-            "惑星",
-            "動物",
-            "植物",
-            "气候",
-            "动物",
-        ),
-    ),
-    (
-        "history",
-        _any(
-            r"\b(?:histor\w+|war|century|empire|ancient|revolution|president|king|queen)\b",
-            "歴史",
-            "戦争",
-            "時代",
-            "世紀",
-            "历史",
-            "战争",
-            "皇帝",
-        ),
-    ),
-    (
-        "geography",
-        _any(
-            r"\b(?:country|countries|capital of|city|cities|river|mountain|continent)\b",
-            "首都",
-            "国は",
-            "都市",
-            "山は",
-            "川は",
-            "城市",
-            "国家",
-        ),
-    ),
-    (
-        "health",
-        _any(
-            r"\b(?:health|disease|diet|exercise|medicine|medical|doctor|symptoms?|sleep|stress"
-            r"|smoking|vitamin)\b",
-            "健康",
-            "病気",
-            "医",
-            "運動",
-            "喫煙",
-            "疾病",
-            "睡眠",
-        ),
-    ),
-    (
-        "business",
-        _any(
-            r"\b(?:business|company|marketing|customer|product|sales|finance|money|invest\w+"
-            r"|economy|stock|resume|job)\b",
-            "会社",
-            "企業",
-            "経済",
-            "投資",
-            "商品",
-            "仕事",
-            "公司",
-            "市场",
-            "投资",
-        ),
-    ),
-    (
-        "food",
-        _any(
-            r"\b(?:recipe|cook\w*|food|meal|ingredients?|dish|restaurant|crepes?|coffee|tea)\b",
-            "料理",
-            "レシピ",
-            "食べ",
-            "コーヒー",
-            "食物",
-            "菜",
-        ),
-    ),
-    (
-        "arts",
-        _any(
-            r"\b(?:music|movie|film|novel|painting|artist|song|book|author|literature|poem)\b",
-            "音楽",
-            "映画",
-            "小説",
-            "絵画",
-            "作家",
-            "音乐",
-            "电影",
-        ),
-    ),
-    (
-        "sports",
-        _any(
-            r"\b(?:sports?|football|soccer|baseball|tennis|olympic\w*|basketball|golf)\b",
-            "スポーツ",
-            "野球",
-            "サッカー",
-            "テニス",
-            "ゴルフ",
-            "体育",
-            "足球",
-        ),
-    ),
-    (
-        "language",
-        _any(
-            r"\b(?:grammar|sentence|word|verb|noun|synonyms?|vocabulary|language)\b",
-            "文法",
-            "単語",
-            "言語",
-            "言葉",
-            "语法",
-            "单词",
-        ),
-    ),
-)
-_OPEN = _any(
-    r"\b(?:opinion|discuss|explain|describe|why|how (?:do|can|should|to)|tips|best way|compare)\b",
-    "どう思",
-    "なぜ",
-    "説明",
-    "方法",
-    "どうすれば",
-    "为什么",
-    "如何",
-    "怎么",
-    "介绍",
-)
-_ONE_ANSWER = _any(
-    r"\b(?:who|when|where|which|how (?:many|much|old|far|long|tall)|what (?:is|was|are) the"
-    r"|what year|name the|is it true|does|did|is there)\b",
-    "誰",
-    "いつ",
-    "どこ",
-    "何年",
-    "いくつ",
-    "何人",
-    "どれ",
-    "ですか",
-    "谁",
-    "哪",
-    "几",
-    "多少",
-)
 _ALWAYS: Mapping[str, str] = {"creative": "complex", "brainstorming": "complex", "math": "simple",
                               "classification": "simple"}  # fmt: skip
 
@@ -322,13 +65,13 @@ def label_language(record: Record) -> Label:
 def label_category(record: Record) -> Label:
     """Kind of task by the words of the instruction."""
     text = record.instruction[:600]
-    for category, pattern in _CATEGORIES:
+    for category, pattern in CATEGORY_WORDS:
         if found := pattern.search(text):
             early = found.start() < 60
             return Label(category, 0.85 if early else 0.65, f"“{found[0].strip()[:30]}”")
     if len(record.input.strip()) > 200:
         return Label("closed_qa", 0.65, "a long text to answer from")
-    asks = text.rstrip()[-1:] in "?？" or _ONE_ANSWER.search(text) or _OPEN.search(text)
+    asks = text.rstrip()[-1:] in "?？" or ONE_ANSWER.search(text) or OPEN.search(text)
     return Label("open_qa", 0.7 if asks else 0.5, "a question" if asks else "nothing else fits")
 
 
@@ -337,9 +80,9 @@ def label_uniqueness(record: Record, category: str) -> Label:
     if category in _ALWAYS:
         return Label(_ALWAYS[category], 0.85, f"category {category}")
     length = len(record.output.strip())
-    if _OPEN.search(record.instruction):
+    if OPEN.search(record.instruction):
         return Label("complex", 0.75, "asks for an explanation or opinion")
-    if _ONE_ANSWER.search(record.instruction):
+    if ONE_ANSWER.search(record.instruction):
         return Label("simple", 0.8 if length < 200 else 0.65, "asks for a fact")
     if 0 < length < 40:
         return Label("simple", 0.65, "a short answer")
@@ -351,7 +94,7 @@ def label_field(record: Record) -> Label:
     text = f"{record.instruction}\n{record.input}"[:1500]
     scores = {
         name: len({found.lower() for found in pattern.findall(text)})
-        for name, pattern in _FIELDS
+        for name, pattern in FIELD_WORDS
         if pattern.search(text)
     }
     if not scores:

@@ -1,7 +1,7 @@
-"""Histograms of lengths with bounds a person can read, and their middle values."""
+"""Histograms of lengths with bounds a person can read, middle values, shares beyond a limit."""
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -40,3 +40,9 @@ def make_histogram(lengths: Iterable[int], bounds: tuple[int, ...] = BOUNDS) -> 
     middle = ordered[len(ordered) // 2]
     mean = sum(ordered) / len(ordered)
     return Histogram(bounds, tuple(counts), mean, middle, ordered[-1])
+
+
+def count_longer(lengths: Sequence[int], limits: Iterable[int]) -> dict[int, int]:
+    """{limit: how many lengths are greater than it}, limits in rising order."""
+    ordered = sorted(lengths)
+    return {limit: len(ordered) - bisect_right(ordered, limit) for limit in sorted(set(limits))}

@@ -89,7 +89,7 @@ def _check_output(record: Record, output_language: str) -> list[Finding]:
 
 
 def _language_of_answer(record: Record) -> str:
-    """English out where the instruction is in English (the form of english_out.py), else its own."""
+    """English where the instruction is in English (the form of english_out.py), else its own."""
     foreign = record.language in ("ja", "zh") and record.input.strip()
     return "en" if foreign and identify(record.instruction)[0] == "en" else record.language
 

@@ -10,13 +10,14 @@ from tempfile import TemporaryDirectory
 from qeu.core.errors import QeuError
 from qeu.core.record import Record
 from qeu.store.datasets import Dataset, Stopped
+from qeu.store.extras import arrow_types, flatten_extra, list_extra_names
 from qeu.store.filters import ALL, Filter
 from qeu.store.hub_datasets import push_files
 from qeu.store.matching import matching_ids
 from qeu.store.queries import iterate_records
 from qeu.store.records import StoredRecord
 from qeu.store.workspace import Workspace
-from qeu.store.writers import format_of, write_rows
+from qeu.store.writers import Columns, format_of, write_rows
 
 RECORD_COLUMNS = (
     *("no", "seq", "category", "field", "uniqueness", "language"),
@@ -47,13 +48,7 @@ class ExportReport:
 
 def list_columns(workspace: Workspace, dataset: Dataset) -> tuple[str, ...]:
     """All columns that can be exported: a record's, then those its files brought besides."""
-    rows = workspace.read(
-        "SELECT DISTINCT json_each.key FROM records, json_each(records.extra) "
-        "WHERE records.dataset = ? AND records.extra != '{}' ORDER BY 1",
-        (dataset.id,),
-    )
-    known = (*RECORD_COLUMNS, *WORKSPACE_COLUMNS, "question")
-    return (*RECORD_COLUMNS, *(row[0] for row in rows if row[0] not in known))
+    return (*RECORD_COLUMNS, *list_extra_names(workspace, dataset))
 
 
 def export_file(
@@ -85,14 +80,20 @@ def export_file(
             done += len(batch)
             progress(done, len(ids))
 
-    count = write_rows(path, kind, columns, rows())
+    own = (*RECORD_COLUMNS, *WORKSPACE_COLUMNS, "question")
+    table = Columns(
+        columns,
+        frozenset(columns) - frozenset(own),
+        arrow_types(workspace, dataset) if kind == "parquet" else {},
+    )
+    count = write_rows(path, kind, table, rows())
     return ExportReport(str(path), count, columns, count_licences(workspace, dataset))
 
 
 def flat_row(stored: StoredRecord) -> dict[str, object]:
     """A record as a row: its fields, the workspace's, and the columns its file brought besides."""
     record: Record = stored.record
-    values: dict[str, object] = dict(record.extra)
+    values: dict[str, object] = flatten_extra(record.extra)
     for name in RECORD_COLUMNS:
         values[name] = getattr(record, name)
     values["question"] = record.question

@@ -2,11 +2,11 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qeu.core.columns import Rejected, RowError, check_mapping, guess_columns, read_row
+from qeu.core.columns import FIELDS, Rejected, RowError, check_mapping, guess_columns, read_row
 from qeu.core.errors import QeuError
 from qeu.store.files import Source, hash_file, inspect_file, open_rows
 from qeu.store.hub_datasets import read_hub
@@ -18,11 +18,17 @@ from qeu.store.workspace import Workspace
 MOST_BAD_ROWS = 10_000
 MOST_BAD_ROW_CHARACTERS = 20_000
 _MOST_IN_EVENT = 200
+# Columns of a file that are looked at for what they may mean.
+MOST_NAMES = 1_000
 
 
 @dataclass
 class ImportReport:
-    """What became of a file: good rows imported or known already, bad ones with their reasons."""
+    """What became of a file: good rows imported or known already, bad ones with their reasons.
+
+    `same_seq` of the imported rows stand beside a record of the same seq and other content: rows
+    that were edited outside, where `update` would have set that record.
+    """
 
     file: str
     dataset: str
@@ -32,6 +38,7 @@ class ImportReport:
     imported: int = 0
     unchanged: int = 0
     updated: int = 0
+    same_seq: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     rejected_count: int = 0
     bad_rows: list[dict[str, object]] = field(default_factory=list)
@@ -47,6 +54,7 @@ class ImportReport:
             "imported": self.imported,
             "unchanged": self.unchanged,
             "updated": self.updated,
+            "same_seq": self.same_seq,
             "rejected": [bad.to_json() for bad in self.rejected],
             "rejected_count": self.rejected_count,
         }
@@ -82,7 +90,7 @@ class ImportPreview:
 def preview_import(path: Path, options: ImportOptions | None = None) -> ImportPreview:
     """Look at a file without importing it; raises QeuError where it cannot be read at all."""
     source = inspect_file(path)
-    columns = _map(source.columns, options or ImportOptions())
+    columns = ColumnMap(source.columns, options or ImportOptions()).columns
     return ImportPreview(source, columns, check_mapping(columns, source.columns))
 
 
@@ -107,7 +115,8 @@ def import_file(
     if source.sample and preview.problems:
         raise QeuError(f"{name}: {' '.join(preview.problems)}")
     with open_rows(source) as rows:
-        _import(workspace, report, rows, hash_file(path), options, progress, stop)
+        names = source.columns
+        _import(workspace, report, rows, names, hash_file(path), options, progress, stop)
     return report
 
 
@@ -126,7 +135,7 @@ def import_hub(
     rows = read(name, split)
     first = next(rows, None)
     names = tuple(first[1]) if first and isinstance(first[1], dict) else ()
-    columns = _map(names, options)
+    columns = ColumnMap(names, options).columns
     if problems := check_mapping(columns, names):
         raise QeuError(f"{name}: {' '.join(problems)}")
     report = ImportReport(f"hub:{name}/{split}", dataset, "hub", "", columns)
@@ -136,24 +145,50 @@ def import_hub(
             yield first
         yield from rows
 
-    _import(workspace, report, all_rows(), "", options, progress, stop)
+    _import(workspace, report, all_rows(), names, "", options, progress, stop)
     return report
 
 
-def _map(names: tuple[str, ...], options: ImportOptions) -> dict[str, str]:
-    chosen = {f: c for f, c in options.columns.items() if c}
-    guessed = {
-        f: c
-        for f, c in guess_columns(names).items()
-        if f not in options.columns and c not in chosen.values()
-    }
-    return {**guessed, **chosen}
+class ColumnMap:
+    """Which column is which field; columns that appear only far down in a file join in there.
+
+    `columns` {field: column} is what is known so far.
+    """
+
+    def __init__(self, names: Iterable[str], options: ImportOptions) -> None:
+        self._names = dict.fromkeys(names)
+        self._options = options
+        self.columns: dict[str, str] = {}
+        self._guess()
+
+    def of(self, raw: object) -> dict[str, str]:
+        """The columns, those of this row included."""
+        is_new = isinstance(raw, dict) and not raw.keys() <= self._names.keys()
+        # a file whose every row has other columns must not make each row dearer than the last
+        if is_new and len(self._names) < MOST_NAMES:
+            self._names.update(dict.fromkeys(map(str, raw)))
+            self._guess()
+        return self.columns
+
+    def _guess(self) -> None:
+        chosen = {f: c for f, c in self._options.columns.items() if c}
+        guessed = {
+            f: c
+            for f, c in guess_columns(tuple(self._names)).items()
+            if f not in self._options.columns and c not in chosen.values()
+        }
+        # what was understood once is not understood otherwise further down
+        taken = {**chosen, **self.columns}.values()
+        fresh = {f: c for f, c in guessed.items() if f not in self.columns and c not in taken}
+        known = {**self.columns, **chosen, **fresh}
+        self.columns = {f: known[f] for f in (*FIELDS, *known) if f in known}
 
 
 def _import(
     workspace: Workspace,
     report: ImportReport,
     rows: Rows,
+    names: Iterable[str],
     sha256: str,
     options: ImportOptions,
     progress: Callable[[int], None],
@@ -161,12 +196,13 @@ def _import(
 ) -> None:
     def good_rows() -> Iterator[dict[str, object]]:
         number = 0
+        known = ColumnMap(names, options)
         try:
             for number, raw in rows:
                 try:
                     if isinstance(raw, RowError):
                         raise raw
-                    yield read_row(raw, number, report.columns, options.language, options.category)
+                    yield read_row(raw, number, known.of(raw), options.language, options.category)
                 except RowError as error:
                     _reject(report, number, raw, error)
                     if stop and stop.is_set():
@@ -174,10 +210,12 @@ def _import(
         except QeuError as error:
             # a damaged workbook or Parquet file: the rows before the damage are good
             _reject(report, number + 1, None, RowError("", str(error)))
+        finally:
+            report.columns = known.columns
 
     def tell(added: Added) -> Mapping[str, object]:
         report.imported, report.unchanged = added.imported, added.unchanged
-        report.updated = added.updated
+        report.updated, report.same_seq = added.updated, added.same_seq
         return {
             "file": report.file,
             "sha256": sha256,

@@ -1,17 +1,15 @@
-"""Label a data set: by heuristics, or by a model that scores the allowed labels; unsure ones queue.
+"""Label a data set by heuristics, or with labels that a model gave; unsure ones queue.
 
 The queue is the filter `review`: a record stays in it until somebody sets the field by hand or
 accepts the record.
 """
 
-import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qeu.core.errors import QeuError
 from qeu.core.labels import LABELS, SURE, Label, label_record
-from qeu.core.record import CATEGORIES, LANGUAGES, UNIQUENESS, Record
 from qeu.services.data_preview import Preview, preview_change
 from qeu.store.changes import Applied, Make, Progress, change_records
 from qeu.store.datasets import Dataset
@@ -19,30 +17,27 @@ from qeu.store.filters import ALL, Filter
 from qeu.store.records import StoredRecord
 from qeu.store.workspace import Workspace
 
-# Log-probability of each allowed label, given record and field; a model that is fit for it.
-Score = Callable[[Record, str, Sequence[str]], Mapping[str, float]]
-FIELD_NAMES = ("computing", "mathematics", "science", "history", "geography", "health", "business",
-               "food", "arts", "sports", "language", "other")  # fmt: skip
-ALLOWED: Mapping[str, Sequence[str]] = {
-    "language": LANGUAGES,
-    "category": CATEGORIES,
-    "uniqueness": UNIQUENESS,
-    "field": FIELD_NAMES,
-}
+
+@dataclass(frozen=True)
+class Given:
+    """Labels that a model gave the record that had `version`; for another they do not count."""
+
+    version: int
+    labels: Mapping[str, Label]
 
 
 @dataclass(frozen=True)
 class LabelOptions:
     """Which `fields` to label; unsure ones are set too, and queued, unless `keep_unsure`.
 
-    `score` asks a model instead of the heuristics (`model` names it); `sure` is the confidence
-    below which a person looks.
+    `given` {record id: labels} are a model's, in place of the heuristics (`model` names it); what
+    is not among them stays as it is. `sure` is the confidence below which a person looks.
     """
 
     fields: tuple[str, ...] = LABELS
     sure: float = SURE
     keep_unsure: bool = False
-    score: Score | None = None
+    given: Mapping[int, Given] | None = None
     model: str = ""
 
     def __post_init__(self) -> None:
@@ -83,23 +78,15 @@ def run_labels(
     )  # fmt: skip
 
 
-def score_labels(record: Record, fields: Sequence[str], score: Score) -> dict[str, Label]:
-    """The most probable label of each field; confidence is its share among the allowed ones."""
-    found = {}
-    for field in fields:
-        scores = dict(score(record, field, ALLOWED[field]))
-        best = max(scores, key=lambda name: scores[name])
-        share = 1 / sum(math.exp(value - scores[best]) for value in scores.values())
-        found[field] = Label(best, share, "log-probability")
-    return found
-
-
 def _maker(options: LabelOptions) -> Make:
-    def make(stored: StoredRecord) -> dict[str, str]:
-        if options.score:
-            labels = score_labels(stored.record, options.fields, options.score)
+    def make(stored: StoredRecord) -> dict[str, str] | None:
+        if options.given is None:
+            labels: Mapping[str, Label] = label_record(stored.record, options.fields)
         else:
-            labels = label_record(stored.record, options.fields)
+            given = options.given.get(stored.id)
+            if given is None or given.version != stored.version:
+                return None
+            labels = {n: label for n, label in given.labels.items() if n in options.fields}
         unsure = sorted(name for name, label in labels.items() if label.confidence < options.sure)
         new = {
             name: label.value

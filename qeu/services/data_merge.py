@@ -10,7 +10,7 @@ from pathlib import Path
 from qeu.core.columns import Rejected, RowError, read_row
 from qeu.core.errors import QeuError
 from qeu.core.merge import LANGUAGE_SENTENCES, MergePlan, Row, merge_rows
-from qeu.services.data_import import ImportOptions, preview_import
+from qeu.services.data_import import ColumnMap, ImportOptions, preview_import
 from qeu.store.files import hash_file, open_rows
 from qeu.store.imports import Added, add_records
 from qeu.store.workspace import Workspace
@@ -148,7 +148,8 @@ def _rows(
     path: Path, language: str, rejected: list[Rejected], stack: ExitStack, judged: int = 0
 ) -> Iterator[Row]:
     """A file's rows; an empty one stands where a row cannot be read, so that all stay parallel."""
-    preview = preview_import(path, ImportOptions())
+    preview = preview_import(path)
+    known = ColumnMap(preview.source.columns, ImportOptions())
     if preview.source.sample and preview.problems:
         raise QeuError(f"{path.name}: {' '.join(preview.problems)}")
     for place, (number, raw) in enumerate(stack.enter_context(open_rows(preview.source))):
@@ -157,7 +158,7 @@ def _rows(
                 raise raw
             # only the first rows are judged by their script; the others are but counted
             quick = "und" if judged and place >= judged else language
-            yield read_row(raw, number, preview.columns, quick)
+            yield read_row(raw, number, known.of(raw), quick)
         except RowError as error:
             field, reason = map(str, error.args)
             rejected.append(Rejected(number, field, f"{path.name}: {reason}"))

@@ -15,6 +15,7 @@ from qeu.core.record import LANGUAGES, UNIQUENESS
 from qeu.core.text import clean_text
 from qeu.store.datasets import Dataset, Stopped, change_or_tell, own_connection, touch
 from qeu.store.filters import ALL, Filter
+from qeu.store.json_depth import is_too_deep
 from qeu.store.matching import matching_ids
 from qeu.store.queries import get_record, iterate_records
 from qeu.store.records import EDITABLE, STATUSES, StoredRecord, refresh_derived
@@ -156,12 +157,19 @@ def check_value(field: str, text: str) -> str:
         raise QeuError(f"A record's {field} has 1 to 100 characters; this has {len(text)}.")
     if field == "extra":
         try:
-            good = isinstance(json.loads(text), dict)
-        except (ValueError, RecursionError):
+            # NaN and Infinity are no JSON, and SQLite would not read them
+            good = not is_too_deep(text) and isinstance(
+                json.loads(text, parse_constant=_refuse_constant), dict
+            )
+        except ValueError:
             good = False
         if not good:
             raise QeuError('The extra columns must be a JSON object such as {"source": "ours"}.')
     return text
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
 
 
 def next_event(db: sqlite3.Connection) -> int:

@@ -1,4 +1,7 @@
-"""Data sets of a workspace: make, find, list them; one connection of their own for long work."""
+"""Data sets of a workspace: make, find, rename, remove them; a connection for long work.
+
+A removed data set is hidden, with its records and history, until it is restored; its name is free.
+"""
 
 import sqlite3
 from collections.abc import Iterator
@@ -16,16 +19,20 @@ BUSY_WAIT_S = 120
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named set of records; `revision` grows by one with every change of it."""
+    """A named set of records; `revision` grows by one with every change of it.
+
+    `removed` is when it was removed, "" where it was not.
+    """
 
     id: int
     name: str
     created: str
     revision: int
+    removed: str = ""
 
     @property
     def subject(self) -> str:
-        """What events of the whole data set are about."""
+        """What events of the whole data set are about; earlier ones may bear an earlier name."""
         return f"dataset/{self.name}"
 
 
@@ -62,23 +69,80 @@ def insert_dataset(db: sqlite3.Connection, name: str) -> Dataset:
             "INSERT INTO datasets (name, created) VALUES (?, ?)", (name, at)
         ).lastrowid
     except sqlite3.IntegrityError as error:
-        raise QeuError(f"There is already a data set {name!r}. Choose another name.") from error
+        raise _taken(name) from error
     return Dataset(number or 0, name, at, 0)
 
 
 def find_dataset(workspace: Workspace, name: str) -> Dataset:
     """The data set of this name (case ignored); raises QeuError that lists those there are."""
-    rows = workspace.read("SELECT * FROM datasets WHERE name = ?", (clean_value(name),))
+    name = clean_value(name)
+    rows = workspace.read("SELECT * FROM datasets WHERE name = ? AND removed = ''", (name,))
     if rows:
         return _load(rows[0])
     known = [d.name for d in list_datasets(workspace)]
     there = f"There are: {', '.join(known[:20])}." if known else "There is none yet: import one."
+    if name and list_removed(workspace, name):
+        there = "One of this name was removed; restore it to work on it."
     raise QeuError(f"There is no data set {name!r}. {there}")
 
 
 def list_datasets(workspace: Workspace) -> list[Dataset]:
-    """All data sets, by name."""
-    return [_load(row) for row in workspace.read("SELECT * FROM datasets ORDER BY name")]
+    """All data sets but removed ones, by name."""
+    rows = workspace.read("SELECT * FROM datasets WHERE removed = '' ORDER BY name")
+    return [_load(row) for row in rows]
+
+
+def list_removed(workspace: Workspace, name: str = "") -> list[Dataset]:
+    """Removed data sets (of that name only), the latest first."""
+    sql = "SELECT * FROM datasets WHERE removed != '' AND (name = ? OR ? = '') "
+    rows = workspace.read(sql + "ORDER BY removed DESC, id DESC", (name, name))
+    return [_load(row) for row in rows]
+
+
+def rename_dataset(
+    workspace: Workspace, dataset: Dataset, name: str, actor: str = "user"
+) -> Dataset:
+    """The data set under another name; raises QeuError for a bad name or one that is taken."""
+    name = check_name(name)
+    with change_or_tell(workspace) as db:
+        try:
+            db.execute("UPDATE datasets SET name = ? WHERE id = ?", (name, dataset.id))
+        except sqlite3.IntegrityError as error:
+            raise _taken(name) from error
+        _log(workspace, actor, dataset, {"do": "rename data set", "to": name})
+        touch(db, dataset.id)
+        return _reload(db, dataset)
+
+
+def remove_dataset(workspace: Workspace, dataset: Dataset, actor: str = "user") -> Dataset:
+    """Hide the data set; nothing of it is deleted, and `restore_dataset` brings all of it back."""
+    with change_or_tell(workspace) as db:
+        _log(workspace, actor, dataset, {"do": "remove data set"})
+        touch(db, dataset.id)
+        db.execute("UPDATE datasets SET removed = ? WHERE id = ?", (now(), dataset.id))
+        return _reload(db, dataset)
+
+
+def restore_dataset(workspace: Workspace, name: str, actor: str = "user") -> Dataset:
+    """Bring back the data set of this name that was removed last, as it was.
+
+    Raises QeuError where there is none, or where another one has the name by now.
+    """
+    name = clean_value(name)
+    with change_or_tell(workspace) as db:
+        if not (found := list_removed(workspace, name) if name else []):
+            names = ", ".join(dict.fromkeys(d.name for d in list_removed(workspace))) or "none"
+            raise QeuError(f"No data set {name!r} was removed. Removed are: {names}.")
+        dataset = found[0]
+        try:
+            db.execute("UPDATE datasets SET removed = '' WHERE id = ?", (dataset.id,))
+        except sqlite3.IntegrityError as error:
+            raise QeuError(
+                f"There is another data set {name!r} by now. Rename that one, then restore."
+            ) from error
+        _log(workspace, actor, dataset, {"do": "restore data set"})
+        touch(db, dataset.id)
+        return _reload(db, dataset)
 
 
 def count_records(workspace: Workspace, dataset: Dataset) -> int:
@@ -89,8 +153,16 @@ def count_records(workspace: Workspace, dataset: Dataset) -> int:
 
 
 def touch(db: sqlite3.Connection, dataset: int) -> None:
-    """Say that the data set changed, so that nobody uses counts of before."""
-    db.execute("UPDATE datasets SET revision = revision + 1 WHERE id = ?", (dataset,))
+    """Say that the data set changed, so that nobody uses counts of before.
+
+    Raises QeuError where it was removed meanwhile: nothing is changed that nobody can see.
+    """
+    sql = "UPDATE datasets SET revision = revision + 1 WHERE id = ? AND removed = ''"
+    if not db.execute(sql, (dataset,)).rowcount:
+        raise QeuError(
+            "The data set was removed meanwhile, perhaps in another window; this change was not "
+            "stored. Restore the data set first."
+        )
 
 
 @contextmanager
@@ -128,5 +200,19 @@ def own_connection(workspace: Workspace) -> Iterator[Workspace]:
         own.close()
 
 
+def _taken(name: str) -> QeuError:
+    return QeuError(f"There is already a data set {name!r}. Choose another name.")
+
+
+def _log(workspace: Workspace, actor: str, dataset: Dataset, rule: dict[str, object]) -> None:
+    data = {"rules": [rule], "changed": count_records(workspace, dataset)}
+    workspace.append_event(actor, "rule", dataset.subject, data)
+
+
+def _reload(db: sqlite3.Connection, dataset: Dataset) -> Dataset:
+    row = db.execute("SELECT * FROM datasets WHERE id = ?", (dataset.id,)).fetchone()
+    return _load(row)
+
+
 def _load(row: sqlite3.Row) -> Dataset:
-    return Dataset(row["id"], row["name"], row["created"], row["revision"])
+    return Dataset(row["id"], row["name"], row["created"], row["revision"], row["removed"])

@@ -20,7 +20,7 @@ _SAMPLE_ROWS = 50
 
 @dataclass(frozen=True)
 class Source:
-    """What a file turned out to be; `columns` are those of its first rows, in their order."""
+    """What a file turned out to be; `columns` are its first line's or its first rows', in order."""
 
     path: Path
     format: str
@@ -32,22 +32,23 @@ class Source:
 def inspect_file(path: Path) -> Source:
     """Look at a file's first rows; raises QeuError where it cannot be read at all."""
     kind, encoding = _recognise(path)
-    columns: dict[str, None] = {}
-    sample = []
-    with open_rows(Source(path, kind, encoding, (), ())) as rows:
-        for _, raw in islice(rows, _SAMPLE_ROWS):
-            if isinstance(raw, dict):
-                columns.update(dict.fromkeys(map(str, raw)))
-                sample.append(raw)
+    head: list[str] = []
+    with open_rows(Source(path, kind, encoding, (), ()), head) as rows:
+        sample = [raw for _, raw in islice(rows, _SAMPLE_ROWS) if isinstance(raw, dict)]
+    columns = dict.fromkeys([*head, *(str(name) for raw in sample for name in raw)])
     return Source(path, kind, encoding, tuple(columns), tuple(sample[:5]))
 
 
 @contextmanager
-def open_rows(source: Source) -> Iterator[Rows]:
-    """The rows of a file that was inspected; a fault of the whole file ends them as a last row."""
+def open_rows(source: Source, head: list[str] | None = None) -> Iterator[Rows]:
+    """The rows of a file that was inspected; a fault of the whole file ends them as a last row.
+
+    `head` gets the names of all columns, with the first row, where the format tells them.
+    """
+    head = [] if head is None else head
     if source.format in ("xlsx", "parquet"):
         read = read_xlsx if source.format == "xlsx" else read_parquet
-        yield read(source.path)
+        yield read(source.path, head)
         return
     with source.path.open("rb") as binary:
         errors = (
@@ -56,8 +57,10 @@ def open_rows(source: Source) -> Iterator[Rows]:
         # newline "": a lone carriage return inside a CSV cell belongs to the cell
         newline = "" if source.format == "csv" else "\n"
         file = io.TextIOWrapper(binary, source.encoding, errors, newline=newline)
-        readers = {"json": read_json, "jsonl": read_jsonl, "csv": read_csv}
-        yield readers[source.format](file)
+        if source.format == "csv":
+            yield read_csv(file, head)
+        else:
+            yield read_json(file) if source.format == "json" else read_jsonl(file)
 
 
 def hash_file(path: Path) -> str:

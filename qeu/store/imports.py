@@ -26,7 +26,7 @@ from qeu.store.records import (
     seq_number,
 )
 from qeu.store.search_index import BLOCK
-from qeu.store.workspace import Workspace
+from qeu.store.workspace import Workspace, dump_json
 
 Row = dict[str, object]
 _UPDATABLE = (
@@ -37,13 +37,17 @@ _UPDATABLE = (
 
 @dataclass
 class Added:
-    """What an import did with the good rows; `dataset` None where it kept none."""
+    """What an import did with the good rows; `dataset` None where it kept none.
+
+    `same_seq` of the imported rows have a seq that another record had before, with other content.
+    """
 
     dataset: Dataset | None = None
     event: int = 0
     imported: int = 0
     unchanged: int = 0
     updated: int = 0
+    same_seq: int = 0
 
 
 def add_records(
@@ -67,7 +71,8 @@ def add_records(
     """
     name = check_name(name)
     with own_connection(workspace) as own, change_or_tell(own) as db:
-        found = db.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone()
+        sql = "SELECT * FROM datasets WHERE name = ? AND removed = ''"
+        found = db.execute(sql, (name,)).fetchone()
         if found and not new:
             dataset = Dataset(found["id"], found["name"], found["created"], found["revision"])
         else:
@@ -136,6 +141,7 @@ class _Known:
                 self._update(same[0], row, event)
                 added.updated += 1
             else:
+                added.same_seq += bool(same)
                 fresh.append(row)
         return fresh
 
@@ -182,6 +188,9 @@ class _Known:
             for name in _UPDATABLE
             if name in row["columns"]  # type: ignore[operator]
         ]
+        if row["extra"]:
+            extra = {**stored.record.extra, **row["extra"]}  # type: ignore[dict-item]
+            pairs.append(("extra", stored.value("extra"), dump_json(extra)))
         changes = [(stored.id, *pair) for pair in pairs if pair[1] != pair[2]]
         log_changes(self._db, event, changes)
         self.fields.update(change[1] for change in changes)

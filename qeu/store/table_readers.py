@@ -6,16 +6,18 @@ from pathlib import Path
 
 from qeu.core.columns import RowError
 from qeu.core.errors import QeuError
-from qeu.store.text_readers import Rows, restore_cell, unique_names
+from qeu.store.cells import decode_cell, restore_cell
+from qeu.store.text_readers import Rows, unique_names
 
 MOST_UNPACKED_BYTES = 256 * 1024 * 1024
 MOST_GROUP_BYTES = 1024 * 1024 * 1024
 MOST_COLUMNS = 1000
 
 
-def read_xlsx(path: Path) -> Rows:
+def read_xlsx(path: Path, head: list[str]) -> Rows:
     """Rows of the first sheet as {column: value} under the first row's names; values, no formulas.
 
+    `head` gets those names.
     Raises QeuError for what is no workbook, or would unpack to more than 256 MB.
     """
     _refuse_bombs(path)
@@ -28,7 +30,7 @@ def read_xlsx(path: Path) -> Rows:
             sheet = book.worksheets[0]
             # what a file says about its own size may be a lie
             sheet.reset_dimensions()
-            yield from _sheet_rows(sheet.iter_rows(values_only=True))
+            yield from _sheet_rows(sheet.iter_rows(values_only=True), head)
     except QeuError:
         raise
     except Exception as error:
@@ -39,13 +41,14 @@ def read_xlsx(path: Path) -> Rows:
         ) from error
 
 
-def _sheet_rows(rows: Iterator[tuple[object, ...]]) -> Rows:
-    head = next(rows, ())
-    if len(head) > MOST_COLUMNS:
-        raise QeuError(f"The sheet has {len(head):,} columns; expected at most {MOST_COLUMNS:,}.")
-    while head and head[-1] is None:
-        head = head[:-1]
-    names = unique_names(["" if name is None else str(name) for name in head])
+def _sheet_rows(rows: Iterator[tuple[object, ...]], head: list[str]) -> Rows:
+    first = next(rows, ())
+    if len(first) > MOST_COLUMNS:
+        raise QeuError(f"The sheet has {len(first):,} columns; expected at most {MOST_COLUMNS:,}.")
+    while first and first[-1] is None:
+        first = first[:-1]
+    names = unique_names(["" if name is None else str(name) for name in first])
+    head += names
     if not names:
         raise QeuError("The first row of the sheet is empty; expected the names of the columns.")
     for number, cells in enumerate(rows, start=1):
@@ -65,7 +68,7 @@ def _sheet_rows(rows: Iterator[tuple[object, ...]]) -> Rows:
 
 def _cell(value: object) -> object:
     if isinstance(value, str):
-        return restore_cell(value)
+        return decode_cell(restore_cell(value))
     return value if isinstance(value, int | float) else str(value)
 
 
@@ -85,8 +88,11 @@ def _refuse_bombs(path: Path) -> None:
         raise QeuError(f"{path.name} is a zip archive, no workbook. Unpack it first.")
 
 
-def read_parquet(path: Path) -> Rows:
-    """Rows of a Parquet file, a batch at a time; raises QeuError for what is none."""
+def read_parquet(path: Path, head: list[str]) -> Rows:
+    """Rows of a Parquet file, a batch at a time; raises QeuError for what is none.
+
+    `head` gets the names of its columns.
+    """
     import pyarrow
     import pyarrow.parquet
 
@@ -99,10 +105,15 @@ def read_parquet(path: Path) -> Rows:
                     f"{path.name} has row groups of {largest // 1024**2:,} MB or too many "
                     "columns. Write it with smaller row groups."
                 )
+            head += file.schema_arrow.names
             number = 0
             for batch in file.iter_batches(batch_size=512):
                 for row in batch.to_pylist():
                     number += 1
-                    yield number, {k: v for k, v in row.items() if v is not None}
+                    yield number, {k: _value(v) for k, v in row.items() if v is not None}
     except (pyarrow.ArrowException, OSError, ValueError, UnicodeDecodeError) as error:
         raise QeuError(f"{path.name} is no Parquet file that can be read ({error}).") from error
+
+
+def _value(value: object) -> object:
+    return decode_cell(value) if isinstance(value, str) else value

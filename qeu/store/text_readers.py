@@ -6,18 +6,15 @@ Every reader yields (row number from 1, what the row holds); a row that cannot b
 
 import csv
 import json
-import re
 from collections.abc import Iterator
 from typing import TextIO
 
 from qeu.core.columns import RowError
+from qeu.store.cells import decode_cell, restore_cell
+from qeu.store.json_depth import JSON_TOKEN, MOST_DEPTH, is_too_deep
 
 MOST_ROW_CHARACTERS = 16 * 1024 * 1024
-# Python's parser fails far above; after such a failure CPython 3.11 miscounts its own depth, so
-# that it must never come to it.
-MOST_DEPTH = 100
 _PIECE = 1024 * 1024
-_TOKEN = re.compile(r'\\.|["\[\]{}]', re.DOTALL)
 Rows = Iterator[tuple[int, object]]
 
 
@@ -73,7 +70,7 @@ def _members(file: TextIO) -> Rows:
             piece += file.read(1)
         at, start = len(buffer), 0
         buffer += piece
-        for token in _TOKEN.finditer(buffer, at):
+        for token in JSON_TOKEN.finditer(buffer, at):
             sign = token[0]
             if in_string or sign == '"':
                 in_string ^= sign == '"'
@@ -110,6 +107,10 @@ def _values(segment: str) -> Iterator[object]:
         if segment[at] in " \t\r\n,":
             at += 1
             continue
+        if is_too_deep(segment, at):
+            # quotes out of step hid these brackets from whoever cut the segment
+            yield _too_deep()
+            return
         try:
             value, at = _decoder.raw_decode(segment, at)
             yield value
@@ -120,22 +121,11 @@ def _values(segment: str) -> Iterator[object]:
                 return
 
 
-def _depth(text: str) -> int:
-    """How deep brackets are nested, those inside strings left out."""
-    depth = deepest = 0
-    in_string = False
-    for token in _TOKEN.finditer(text):
-        sign = token[0]
-        if in_string or sign == '"':
-            in_string ^= sign == '"'
-        elif sign in "[]{}":
-            depth += 1 if sign in "[{" else -1
-            deepest = max(deepest, depth)
-    return deepest
+def read_csv(file: TextIO, head: list[str]) -> Rows:
+    """Rows as {column: value} under the first line's names; , ; or a tab between the cells.
 
-
-def read_csv(file: TextIO) -> Rows:
-    """Rows as {column: text} under the first line's names; , ; or a tab between the cells."""
+    `head` gets those names.
+    """
     csv.field_size_limit(MOST_ROW_CHARACTERS)
     lines = _lines(file)
     problems: list[RowError] = []
@@ -148,14 +138,14 @@ def read_csv(file: TextIO) -> Rows:
                 yield line
 
     source = good_lines()
-    head = next(source, "")
-    if problems or not head.strip():
+    first = next(source, "")
+    if problems or not first.strip():
         yield 1, problems[0] if problems else RowError("", "The file is empty.")
         return
-    delimiter = max(",\t;", key=head.count)
+    delimiter = max(",\t;", key=first.count)
 
     def with_head() -> Iterator[str]:
-        yield head
+        yield first
         yield from source
 
     reader = csv.reader(with_head(), delimiter=delimiter, strict=False)
@@ -174,7 +164,8 @@ def read_csv(file: TextIO) -> Rows:
             number += 1
             yield number, problems.pop(0)
         if not names:
-            names = _unique(cells)
+            names = unique_names(cells)
+            head += names
             continue
         number += 1
         if len(cells) > len(names):
@@ -182,26 +173,12 @@ def read_csv(file: TextIO) -> Rows:
             yield number, RowError("", reason)
         elif any(cells):
             bare = dict(zip(names, map(restore_cell, cells), strict=False))
-            yield number, {name: text for name, text in bare.items() if text}
+            yield number, {name: decode_cell(text) for name, text in bare.items() if text}
     yield from enumerate(problems, start=number + 1)
 
 
-def protect_cell(text: str) -> str:
-    """A text that no spreadsheet runs as a formula: such a one gets an apostrophe in front."""
-    return f"'{text}" if text.lstrip("'")[:1] in _FORMULA_STARTS and text else text
-
-
-def restore_cell(text: str) -> str:
-    """The text that `protect_cell` was given."""
-    if text.startswith("'") and text.lstrip("'")[:1] in _FORMULA_STARTS and text.lstrip("'"):
-        return text[1:]
-    return text
-
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
-
-
-def _unique(names: list[str]) -> list[str]:
+def unique_names(names: list[str]) -> list[str]:
+    """Column names as keys: none empty, none twice."""
     found: list[str] = []
     for place, name in enumerate(names, start=1):
         plain = restore_cell(name).strip().lstrip("\ufeff") or f"column {place}"
@@ -211,11 +188,6 @@ def _unique(names: list[str]) -> list[str]:
             unique, times = f"{plain} ({times})", times + 1
         found.append(unique)
     return found
-
-
-def unique_names(names: list[str]) -> list[str]:
-    """Column names as keys: none empty, none twice."""
-    return _unique(names)
 
 
 def _lines(file: TextIO) -> Iterator["str | RowError"]:
@@ -246,7 +218,7 @@ def _skip_blanks(file: TextIO) -> str:
 
 
 def _parse(text: str) -> object:
-    if text.count("[") + text.count("{") > MOST_DEPTH and _depth(text) > MOST_DEPTH:
+    if is_too_deep(text):
         return _too_deep()
     try:
         value, end = _decoder.raw_decode(text, len(text) - len(text.lstrip()))

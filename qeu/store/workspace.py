@@ -83,6 +83,19 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX findings_dataset ON findings (dataset, name, record);
     """,
+    # a data set that was removed leaves its name to another
+    """
+    CREATE TABLE datasets_new (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL COLLATE NOCASE,
+        created TEXT NOT NULL, next_number INTEGER NOT NULL DEFAULT 0,
+        revision INTEGER NOT NULL DEFAULT 0, removed TEXT NOT NULL DEFAULT ''
+    );
+    INSERT INTO datasets_new (id, name, created, next_number, revision)
+        SELECT id, name, created, next_number, revision FROM datasets;
+    DROP TABLE datasets;
+    ALTER TABLE datasets_new RENAME TO datasets;
+    CREATE UNIQUE INDEX datasets_name ON datasets (name) WHERE removed = '';
+    """,
 )
 
 # How long one process waits for another's transaction before it gives up.

@@ -14,10 +14,13 @@ from qeu.ui.api import add_api
 from qeu.ui.compare_form import Updates
 from qeu.ui.compare_tab import CompareTab, example_comparison, load_examples
 from qeu.ui.context import DEFAULT_MODEL, Context, Words
+from qeu.ui.dataset_import_form_panel import MOST_PUBLIC_BYTES
+from qeu.ui.dataset_tab import DatasetTab
 from qeu.ui.models_drawer import ModelsDrawer, model_choices
 from qeu.ui.panels import notice_html
 from qeu.ui.roles_tab import RolesTab
 from qeu.ui.sampling_form import SamplingForm
+from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import LANGUAGES, text, words
 
@@ -45,6 +48,8 @@ def build_app(settings: Settings) -> tuple[gr.Blocks, dict[str, object]]:
         "run_history": False,
         "show_error": True,
         "ssr_mode": False,
+        # a visitor's upload is refused while it arrives, not after it has filled the disk
+        "max_file_size": MOST_PUBLIC_BYTES if settings.public else None,
         "quiet": True,
     }
     return demo, launch
@@ -105,16 +110,19 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
         )
         theme_btn = gr.Button("◐", size="sm", elem_id="theme-btn", min_width=44, scale=0)
     drawer = ModelsDrawer(context, say, models)
-    with gr.Tabs(elem_id="tabs"):
+    with gr.Tabs(elem_id="tabs") as tabs:
         with gr.Tab(say("tab.compare"), id="compare"):
             switches = {"live": live_cb, "exact": exact_cb}
             compare = CompareTab(context, say, sampling, switches, models)
         with gr.Tab(say("tab.roles"), id="roles"):
             roles = RolesTab(context, say, sampling, exact_cb, models)
+        with gr.Tab(say("dataset.tab"), id="dataset") as dataset_tab:
+            dataset = DatasetTab(context, say)
     actions = compare.wire(roles.roles)
     # The first example stands in the form from the start: Run works before anything has loaded.
     actions.form.preset(example_comparison(load_examples()[0], DEFAULT_MODEL))
     roles.wire(compare.question)
+    dataset.wire(dataset_tab, tabs, actions.form, roles.roles)
     sides = [side.model_dd for side in compare.side_forms.values()]
     drawer.wire([*sides, *getattr(roles, "model_dropdowns", [])])
     add_api(context)
@@ -126,11 +134,14 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
     def on_language(_: str, request: gr.Request) -> Updates:
         return {
             **actions.on_language(request),
+            **compare.exhibits.on_language(request),
             **roles.on_language(request),
+            **dataset.on_language(request),
             compare.view.notice: notice_html(text("page.hint", language_of(request))),
         }
 
-    dynamic = compare.view.outputs() | roles.outputs()
+    dynamic = compare.view.outputs() | compare.exhibits.outputs()
+    dynamic |= roles.outputs() | dataset.outputs()
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     language_dd.input(
         on_language, language_dd, dynamic, js="(code) => qeuSetLanguage(code)", **quiet
@@ -144,7 +155,8 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
         try:
             comparison = from_query(dict(request.query_params), DEFAULT_MODEL)
         except QeuError as error:
-            return updates | {compare.view.notice: notice_html(str(error), "error")}
+            sentence = tell(str(error), language)
+            return updates | {compare.view.notice: notice_html(sentence, "error")}
         return updates | (actions.form.fill(comparison) if comparison else {})
 
     demo.load(on_open, None, dynamic | actions.form.outputs() | {language_dd}, **quiet)

@@ -21,6 +21,7 @@ from qeu.ui.compare_form import CompareForm, Data, Updates
 from qeu.ui.compare_view import CompareView
 from qeu.ui.context import Context
 from qeu.ui.plans import plan_text, warning_text
+from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.streaming import stream_run
 from qeu.ui.strings import text
@@ -51,7 +52,7 @@ class CompareActions:
             run = start_comparison(self.context.shelf, comparison)
         except QeuError as error:
             session.stop(PLACE)
-            yield self.view.show_notice(str(error), "error")
+            yield self.view.show_notice(tell(str(error), language), "error")
             return
         session.begin(PLACE, run)
         notice = warning_text(comparison, language) or plan_text(run.plan, language)
@@ -81,7 +82,7 @@ class CompareActions:
         try:
             stored = store_comparison(self.context.workspace, comparison, run, visitor)
         except QeuError as error:
-            return updates | self.view.show_notice(str(error), "error")
+            return updates | self.view.show_notice(tell(str(error), language), "error")
         return updates | self._take_away(stored, comparison) | self.list_history("", request)
 
     def _take_away(self, stored: StoredComparison, comparison: Comparison) -> Updates:
@@ -122,7 +123,7 @@ class CompareActions:
         try:
             comparison = self.read(data).swapped()
         except QeuError as error:
-            return self.view.show_notice(str(error), "error")
+            return self.view.show_notice(tell(str(error), language), "error")
         lives = session.shown.get(PLACE, {})
         swapped = {"left": lives.get("right"), "right": lives.get("left")}
         session.shown[PLACE] = {name: live for name, live in swapped.items() if live}
@@ -130,10 +131,11 @@ class CompareActions:
 
     def on_link(self, data: Data, base: str, request: gr.Request) -> Updates:
         """The address that opens the page with these settings."""
+        language = language_of(request)
         try:
             link = f"{base.split('?')[0]}?{to_query(self.read(data))}"
         except QeuError as error:
-            return self.view.show_notice(str(error), "error")
+            return self.view.show_notice(tell(str(error), language), "error")
         return {self.view.link_box: link}
 
     def on_cut(self, data: Data, request: gr.Request) -> Updates:
@@ -142,7 +144,7 @@ class CompareActions:
         try:
             comparison = fit_comparison(self.context.shelf, self.read(data))
         except QeuError as error:
-            return self.view.show_notice(str(error), "error")
+            return self.view.show_notice(tell(str(error), language), "error")
         return {
             **self.form.fill(comparison),
             **self.view.show_notice(text("cut.done", language)),
@@ -160,12 +162,21 @@ class CompareActions:
         """Bring a stored run back: every setting, its seed, and its texts as they were."""
         language = language_of(request)
         try:
-            visitor = self.context.visitor(request)
-            stored = get_comparison(self.context.workspace, int(number), visitor)
-            comparison = Comparison.from_json(stored.settings)
+            stored = get_comparison(
+                self.context.workspace, int(number), self.context.visitor(request)
+            )
+            line = text("history.restored", language, number=stored.id)
+            return self.show_stored(stored, line, request)
         except QeuError as error:
-            return self.view.show_notice(str(error), "error")
-        session = self.context.sessions.of(request)
+            return self.view.show_notice(tell(str(error), language), "error")
+
+    def show_stored(self, stored: StoredComparison, line: str, request: gr.Request) -> Updates:
+        """A run with all its settings in place of what the page shows, and a line that says so.
+
+        Raises QeuError where its settings cannot be read.
+        """
+        comparison = Comparison.from_json(stored.settings)
+        session, language = self.context.sessions.of(request), language_of(request)
         session.stop(PLACE)
         lives = restored_lives(stored, comparison)
         session.shown[PLACE] = lives
@@ -174,7 +185,7 @@ class CompareActions:
             **self.form.fill(comparison),
             **self.view.show_lives(lives, language),
             **self._take_away(stored, comparison),
-            **self.view.show_notice(text("history.restored", language, number=stored.id)),
+            **self.view.show_notice(line),
         }
 
     def on_language(self, request: gr.Request) -> Updates:

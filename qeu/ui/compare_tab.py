@@ -13,8 +13,10 @@ from qeu.ui.compare_actions import CompareActions
 from qeu.ui.compare_form import CompareForm, Data, QuestionForm, SideForm, Updates
 from qeu.ui.compare_view import CompareView, build_side_view
 from qeu.ui.context import DEFAULT_MODEL, Context, Words
+from qeu.ui.exhibits_panel import ExhibitsPanel
 from qeu.ui.panels import notice_html
 from qeu.ui.sampling_form import SamplingForm
+from qeu.ui.send_panel import SendPanel
 from qeu.ui.strings import text
 
 EXAMPLES_FILE = Path(__file__).parent / "examples.json"
@@ -26,7 +28,7 @@ HERE = "(...args) => { args[args.length - 1] = location.href; return args; }"
 
 
 def load_examples() -> list[dict[str, object]]:
-    """The example questions, each with a title and the settings of its comparison."""
+    """The example questions, each with an id and the settings of its comparison."""
     return json.loads(EXAMPLES_FILE.read_text(encoding="utf-8"))
 
 
@@ -52,7 +54,7 @@ class CompareTab:
         self.context, self.say, self.sampling, self.switches = context, say, sampling, switches
         with gr.Row(elem_classes="q-tight"):
             self.example_dd = gr.Dropdown(
-                [(str(e["title"]), i) for i, e in enumerate(load_examples())],
+                [(say(f"example.{e['id']}"), i) for i, e in enumerate(load_examples())],
                 value=0,
                 label=say("examples.title"),
                 elem_id="examples",
@@ -97,7 +99,8 @@ class CompareTab:
             history_list = gr.Radio(
                 [], show_label=False, container=False, elem_id="history-list", elem_classes="q-list"
             )
-        with gr.Accordion(say("take.title"), open=False, elem_id="take"):
+        self.exhibits = ExhibitsPanel(say)
+        with gr.Accordion(say("take.title"), open=False, elem_id="take") as self.take:
             with gr.Row(elem_classes="q-tight"):
                 link_box = gr.Textbox(
                     "",
@@ -119,6 +122,7 @@ class CompareTab:
                 language="python", label=say("take.snippet"), interactive=False, elem_id="snippet"
             )
             json_btn = gr.DownloadButton(say("take.json"), interactive=False, elem_id="json-btn")
+            self.send = SendPanel(context, say)
         build_checks_panel(say)
         self.view = CompareView(
             notice,
@@ -156,7 +160,9 @@ class CompareTab:
         self.swap_btn.click(do.on_swap, inputs, everything, **quiet)
         self.cut_btn.click(do.on_cut, inputs, everything, **PRIVATE)
         self._wire_link(do, inputs)
+        self.send.wire(self.take)
         self._wire_history(do, everything)
+        self.exhibits.wire(do.show_stored, everything)
         self.example_dd.input(
             partial(_fill_example, form), self.example_dd, form.outputs(), **quiet
         )

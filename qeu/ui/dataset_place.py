@@ -18,7 +18,10 @@ class DatasetPlace:
 
     `name_dd` holds the name of the chosen data set, `filter_state` the filter in force as plain
     values, `changed` a number that a panel raises by one (`raise_changed`) after it has written:
-    the browser listens to it and reads its page, facets and list of data sets again.
+    the browser listens to it and reads its page, facets and list of data sets again. Panels set
+    `filter_state` too (the offenders of a check, the review queue): whoever listens to `changed`
+    shows the filter that is in force then. A panel that also sets `name_dd` raises `changed` in a
+    message after it: in the same one the browser would still be sent the old name.
     """
 
     name_dd: gr.Dropdown

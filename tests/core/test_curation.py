@@ -5,7 +5,7 @@ import pytest
 from qeu.core.arithmetic import check_answer_of_sum, find_wrong_sums
 from qeu.core.errors import QeuError
 from qeu.core.labels import SURE, label_record
-from qeu.core.length_stats import make_histogram
+from qeu.core.length_stats import count_longer, make_histogram
 from qeu.core.merge import LANGUAGE_SENTENCES, MergePlan, merge_rows
 from qeu.core.near_duplicates import NearDuplicates, group_similar, shingles, similarity
 from qeu.core.record import Record
@@ -140,7 +140,8 @@ def test_wrong_sums_are_found(text):
     ["2 + 3 = 5", "10 / 3 = 3.33", "x + 2 + 3 = 9", "2x + 3 + 4 = 9", "1/2 = 0.5", "a1 + 2 = 9",
      "5 / 0 = 3", "2 + 3 = 5%", "2 + 3 = 4 + 1", "3 - -2 = 5", "2^3 + 1 = 9", "v1.2 - 3 = 4",
      "no sums", "2 * 3 = x", "1 + 2", "5 x 3 = 15",
-     "1,150 × 4 = 4,600円", "5000 ÷ 300 = 16 余り 200", "17 / 5 = 3 R2", "2 + 3 = 4(1 + 1)"],
+     "1,150 × 4 = 4,600円", "5000 ÷ 300 = 16 余り 200", "17 / 5 = 3 R2", "2 + 3 = 4(1 + 1)",
+     "−4 + 9 = 5"],
 )  # fmt: skip
 def test_right_sums_and_what_is_no_plain_sum_are_left_alone(text):
     assert find_wrong_sums(text) == []
@@ -223,3 +224,8 @@ def test_a_histogram_counts_and_names_its_bars():
     assert found.to_json()["bars"][:3] == [("0", 1), ("1–19", 2), ("20–49", 1)]
     assert (found.median, found.longest) == (19, 7000)
     assert make_histogram([]).mean == 0
+
+
+def test_lengths_beyond_a_limit_are_counted():
+    assert count_longer([5, 512, 513, 9000], (1024, 512)) == {512: 2, 1024: 1}
+    assert count_longer([], (512,)) == {512: 0}

@@ -2,18 +2,23 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
+from qeu.backends.base import EchoBackend
 from qeu.core.errors import QeuError
+from qeu.core.labels import Label
+from qeu.core.prompts import render
+from qeu.core.roles import ROLES
 from qeu.services.data_check import CheckOptions, check_dataset
 from qeu.services.data_english_out import preview_english_out, run_english_out
-from qeu.services.data_labels import LabelOptions, preview_labels, run_labels, score_labels
+from qeu.services.data_labels import Given, LabelOptions, preview_labels, run_labels
 from qeu.services.data_merge import MergeOptions, merge_files, preview_merge
 from qeu.services.data_review import set_status
 from qeu.services.data_rules import dump_rules, load_rules, parse_rules, preview_rules, run_rules
 from qeu.services.data_split import SplitOptions, split_dataset
-from qeu.services.data_stats import dataset_stats
+from qeu.services.data_stats import TokenCounter, dataset_stats
 from qeu.store.changes import edit_record
 from qeu.store.datasets import Stopped, find_dataset
 from qeu.store.filters import Filter
@@ -105,28 +110,32 @@ def test_labels_are_previewed_set_queued_and_undone(workspace, files):
         LabelOptions(fields=("colour",))
 
 
-def test_a_model_scores_labels_and_what_it_is_unsure_of_is_queued(workspace, files):
+def test_what_a_model_is_unsure_of_is_queued_and_what_it_did_not_see_stays(workspace, files):
     merge_files(workspace, files, "d")
     dataset = find_dataset(workspace, "d")
-
-    def score(record, field, allowed):
-        sure = 5.0 if "Hamlet" in record.instruction else 0.1
-        return {name: (sure if name == allowed[1] else 0.0) for name in allowed}
-
-    record = find_by_seq(workspace, dataset, "1EN")[0].record
-    assert score_labels(record, ["uniqueness"], score)["uniqueness"].confidence > 0.99
-    options = LabelOptions(("category",), keep_unsure=True, score=score, model="phi-2")
+    rows = read_page(workspace, dataset).rows
+    sure = {"1EN": 0.9, "1JA": 0.3, "2EN": 0.2, "2JA": 0.1, "3EN": 0.4}
+    given = {
+        row.id: Given(1, {"category": Label("math", sure[row.record.seq], "log-probability")})
+        for row in rows
+        if row.record.seq in sure
+    }
+    options = LabelOptions(("category",), keep_unsure=True, given=given, model="llama-3-8b")
     run_labels(workspace, dataset, options)
-    assert seqs(workspace, dataset, category=("closed_qa",)) == ["1EN"]
+    assert seqs(workspace, dataset, category=("math",)) == ["1EN"]
     queue = Filter(review=("category",))
-    assert count_matching(workspace, dataset, queue) == 5
+    assert count_matching(workspace, dataset, queue) == 4
+    assert workspace.events("dataset/d")[-1].data["model"] == "llama-3-8b"
     undo(workspace, dataset)
-    run_labels(workspace, dataset, LabelOptions(("category",), score=score))
-    assert count_matching(workspace, dataset, Filter(category=("closed_qa",))) == 6
-    assert count_matching(workspace, dataset, queue) == 5
-    assert set_status(workspace, dataset, queue, "accepted").changed == 5
+    edit_record(workspace, dataset, rows[1].id, rows[1].version + 2, "category", "code")
+    again = {number: Given(one.version + 2, one.labels) for number, one in given.items()}
+    run_labels(workspace, dataset, LabelOptions(("category",), given=again))
+    # 1JA was changed by hand since the model saw it, 3JA it never saw
+    assert seqs(workspace, dataset, category=("math",)) == ["1EN", "2EN", "2JA", "3EN"]
+    assert count_matching(workspace, dataset, queue) == 3
+    assert set_status(workspace, dataset, queue, "accepted").changed == 3
     assert count_matching(workspace, dataset, queue) == 0
-    assert count_matching(workspace, dataset, Filter(status=("accepted",))) == 5
+    assert count_matching(workspace, dataset, Filter(status=("accepted",))) == 3
     assert workspace.events("dataset/d")[-1].kind == "review"
 
 
@@ -203,17 +212,47 @@ def test_a_split_keeps_parallel_rows_together_and_is_undone(workspace, tmp_path)
         split_dataset(workspace, dataset, SplitOptions(0.5, 0.5))
 
 
-def test_stats_count_characters_tokens_and_the_table(workspace):
+class HeadedBackend(EchoBackend):
+    """A token a character, and two in front of every prompt."""
+
+    def prepare(self, prompt):
+        made = super().prepare(prompt)
+        return replace(made, token_ids=(0, 0, *made.token_ids))
+
+
+def test_stats_count_characters_and_the_table(workspace):
     dataset = fill(workspace, 30)
-    stats = dataset_stats(
-        workspace, dataset, count_tokens=lambda texts: [len(t) // 4 for t in texts]
-    )
-    assert (stats.records, stats.licences) == (30, {"mit": 30})
-    assert stats.table["ja"] == {"creative": 10}
+    stats = dataset_stats(workspace, dataset)
+    assert (stats.records, stats.licences, stats.tokens) == (30, {"mit": 30}, {})
+    assert stats.table == {"en": {"open_qa": 10}, "ja": {"creative": 10}, "zh": {"math": 10}}
     assert sum(stats.characters["output"].counts) == 30
-    assert stats.tokens["output"].longest == stats.characters["output"].longest // 4
-    assert dataset_stats(workspace, dataset, Filter(language=("en",))).records == 10
+    some = dataset_stats(workspace, dataset, Filter(language=("en",)))
+    assert (some.records, some.table) == (10, {"en": {"open_qa": 10}})
     assert json.dumps(stats.to_json())
+
+
+def test_stats_count_tokens_of_fields_and_of_whole_records_as_training_renders_them(workspace):
+    dataset = fill(workspace, 3, input="", reasoning="", output="12345")
+    counter = TokenCounter(HeadedBackend(), "bonsai-v2")
+    stats = dataset_stats(workspace, dataset, counter=counter, limits=(50, 5000))
+    tokens = stats.tokens
+    assert stats.counted_by == ("echo", "bonsai-v2")
+    assert list(tokens) == ["question", "reasoning", "output", "record"]
+    assert tokens["output"].longest == 5
+    assert tokens["reasoning"].counts[0] == 3
+    assert tokens["question"].longest == stats.characters["question"].longest
+    records = [row.record for row in read_page(workspace, dataset).rows]
+    record = max(records, key=lambda r: len(r.question))
+    rendered = render(record, "bonsai-v2", ROLES["assistant"], "both")
+    whole = 2 + len(rendered.prompt.text) + len(rendered.completion_text) + 1
+    assert tokens["record"].longest == whole
+    assert stats.longer == {50: 3, 5000: 0}
+    told = stats.to_json()
+    assert told["tokens_of"] == {"model": "echo", "layout": "bonsai-v2"}
+    assert told["longer"][0] == {"tokens": 50, "records": 3, "share": 1.0}
+    for bad in (0, -1, 10**9):
+        with pytest.raises(QeuError, match="limit of"):
+            dataset_stats(workspace, dataset, limits=(bad,))
 
 
 def test_long_work_can_be_stopped(workspace):
@@ -225,6 +264,7 @@ def test_long_work_can_be_stopped(workspace):
         lambda: preview_labels(workspace, dataset, stop=stop),
         lambda: check_dataset(workspace, dataset, stop=stop),
         lambda: split_dataset(workspace, dataset, stop=stop),
+        lambda: dataset_stats(workspace, dataset, stop=stop),
     )
     for run in runs:
         with pytest.raises(Stopped):

@@ -12,7 +12,14 @@ import pytest
 from benchmarks.soak_files import ENDINGS, damage, good_file
 from qeu.core.errors import QeuError
 from qeu.services.data_export import export_file, list_columns, make_card, push_to_hub
-from qeu.services.data_import import ImportOptions, import_file, import_hub, preview_import
+from qeu.services.data_import import (
+    MOST_NAMES,
+    ColumnMap,
+    ImportOptions,
+    import_file,
+    import_hub,
+    preview_import,
+)
 from qeu.store.changes import edit_record
 from qeu.store.datasets import Stopped, find_dataset, list_datasets
 from qeu.store.filters import Filter
@@ -20,6 +27,7 @@ from qeu.store.hub_datasets import push_files, read_hub
 from qeu.store.queries import read_page
 from qeu.store.undo import next_undo, undo
 from qeu.store.workspace import Workspace
+from qeu.store.writers import write_rows
 
 ROWS = [
     {"instruction": "Where does coffee grow?", "input": "", "output": "=SUM(A1)", "source": "a"},
@@ -87,6 +95,42 @@ def test_columns_can_be_corrected(workspace, tmp_path):
     assert record.extra == {"answer": "So."}
 
 
+@pytest.mark.parametrize("kind", ["json", "jsonl"])
+def test_a_column_that_is_empty_for_long_is_still_understood(workspace, tmp_path, kind):
+    path = tmp_path / f"rows.{kind}"
+    rows = [{"instruction": f"q{n}", "answer": "a"} for n in range(60)]
+    rows += [{"instruction": "q60", "answer": "b", "input": "i", "output": "o", "tag": "t"}]
+    write_rows(path, kind, ("instruction", "input", "answer", "output", "tag"), rows)
+    report = import_file(workspace, path, "d")
+    record = read_page(workspace, find_dataset(workspace, "d"), offset=60).rows[0].record
+    assert (record.input, record.output) == ("i", "b")  # answer is the output from the start
+    assert record.extra == {"output": "o", "tag": "t"}
+    assert report.columns == {"instruction": "instruction", "input": "input", "output": "answer"}
+    left = ImportOptions(columns={"input": ""})
+    import_file(workspace, path, "e", left)
+    record = read_page(workspace, find_dataset(workspace, "e"), offset=60).rows[0].record
+    assert (record.input, record.extra["input"]) == ("", "i")
+
+
+def test_rows_with_ever_other_columns_stop_being_looked_at():
+    known = ColumnMap(("instruction",), ImportOptions())
+    for number in range(MOST_NAMES + 5):
+        assert known.of({f"column {number}": 1}) == {"instruction": "instruction"}
+    assert "input" not in known.of({"input": "late"})
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "xlsx"])
+def test_a_column_without_a_value_is_known_by_its_name(workspace, tmp_path, kind):
+    path = tmp_path / f"rows.{kind}"
+    rows = [{"instruction": f"q{n}", "answer": "a"} for n in range(60)]
+    write_rows(path, kind, ("instruction", "input", "output", "answer"), rows)
+    report = import_file(workspace, path, "d")
+    assert report.columns == {"instruction": "instruction", "input": "input", "output": "output"}
+    assert preview_import(path).source.columns == ("instruction", "input", "output", "answer")
+    record = read_page(workspace, find_dataset(workspace, "d")).rows[0].record
+    assert (record.output, record.extra) == ("", {"answer": "a"})
+
+
 @pytest.mark.parametrize("kind", ["json", "jsonl", "csv", "parquet", "xlsx"])
 def test_export_and_back_changes_nothing(workspace, rows_json, tmp_path, kind):
     import_file(workspace, rows_json, "d")
@@ -107,6 +151,55 @@ def test_export_and_back_changes_nothing(workspace, rows_json, tmp_path, kind):
         for name in ("d", "copy")
     ]
     assert records[0] == records[1]
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "csv", "parquet", "xlsx"])
+def test_other_columns_come_back_as_they_were(workspace, tmp_path, kind):
+    extras = (
+        {"accepted": ["14", "fourteen"], "score": 0.5, "n": 3, "note": "json:5", "sure": True},
+        {"accepted": [], "score": 1.0, "n": 0, "note": "", "sure": False},
+        {"score": None, "deep": {"a": [1, None]}, "status": "old", " odd ": 1, "extra": "x"},
+        {"language": "Klingon", "n": 2**70, "note": "2024-05-01"},
+        {},
+    )
+    path = tmp_path / "rows.jsonl"
+    rows = [{"instruction": f"json:{n}", **extra} for n, extra in enumerate(extras)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    import_file(workspace, path, "d")
+    dataset = find_dataset(workspace, "d")
+    kept = [r.record.extra for r in read_page(workspace, dataset).rows]
+    assert kept[0] == extras[0]
+    assert kept[3]["language"] == "Klingon"
+    out = tmp_path / f"out.{kind}"
+    export_file(workspace, dataset, out)
+    back = import_file(workspace, out, "d")
+    assert (back.imported, back.unchanged, back.updated) == (0, 5, 0)
+    assert import_file(workspace, out, "copy").imported == 5
+    records = [
+        [r.record for r in read_page(workspace, find_dataset(workspace, name)).rows]
+        for name in ("d", "copy")
+    ]
+    assert records[0] == records[1]
+
+
+def test_dates_of_other_files_become_texts_that_stay(workspace, tmp_path):
+    import datetime
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "rows.parquet"
+    day = datetime.date(2024, 5, 1)
+    pq.write_table(pa.table({"instruction": ["q"], "day": [day], "tags": [["a", "b"]]}), path)
+    import_file(workspace, path, "d")
+    dataset = find_dataset(workspace, "d")
+    record = read_page(workspace, dataset).rows[0].record
+    assert record.extra == {"day": "2024-05-01", "tags": ["a", "b"]}
+    assert import_file(workspace, path, "d").unchanged == 1
+    for kind in ("csv", "xlsx", "parquet"):
+        out = tmp_path / f"out.{kind}"
+        export_file(workspace, dataset, out)
+        assert import_file(workspace, out, "d").unchanged == 1
 
 
 def test_the_original_file_again_keeps_what_was_edited(workspace, rows_json):
@@ -131,6 +224,21 @@ def test_rows_edited_in_a_spreadsheet_come_back_as_updates(workspace, rows_json,
     assert "京都" in read_page(workspace, dataset, Filter(search="京都")).rows[0].record.output
     undo(workspace, dataset)
     assert read_page(workspace, dataset, Filter(search="京都")).total == 0
+
+
+def test_an_edited_cell_of_another_column_comes_back_as_an_update(workspace, tmp_path):
+    path, out = tmp_path / "rows.jsonl", tmp_path / "out.csv"
+    path.write_text('{"instruction": "q", "accepted": ["14"], "source": "a"}\n')
+    import_file(workspace, path, "d")
+    dataset = find_dataset(workspace, "d")
+    export_file(workspace, dataset, out, columns=("seq", "instruction", "accepted"))
+    text = out.read_text(encoding="utf-8-sig").replace('""14""', '""14"", ""fourteen""')
+    out.write_text(text, encoding="utf-8")
+    assert import_file(workspace, out, "d", ImportOptions(update=True)).updated == 1
+    record = read_page(workspace, dataset).rows[0].record
+    assert record.extra == {"accepted": ["14", "fourteen"], "source": "a"}
+    undo(workspace, dataset)
+    assert read_page(workspace, dataset).rows[0].record.extra["accepted"] == ["14"]
 
 
 def test_export_takes_filter_and_columns_and_refuses_unknown_ones(workspace, rows_json, tmp_path):

@@ -266,6 +266,9 @@ def test_bad_values_are_refused_with_the_way_out(workspace):
     for field, value in bad.items():
         with pytest.raises(QeuError):
             edit_record(workspace, dataset, row.id, row.version, field, value)
+    for text in ('{"a": NaN}', '{"a": -Infinity}', '{"a": ' + "[" * 200 + "]" * 200 + "}", "{"):
+        with pytest.raises(QeuError, match="JSON object"):
+            edit_record(workspace, dataset, row.id, row.version, "extra", text)
     assert read_page(workspace, dataset).rows[0] == row
     same = edit_record(workspace, dataset, row.id, row.version, "output", row.record.output)
     assert same.version == row.version

@@ -10,9 +10,9 @@ import pytest
 from qeu.core.columns import RowError, check_mapping, guess_columns, read_row
 from qeu.core.errors import QeuError
 from qeu.store import text_readers
+from qeu.store.cells import protect_cell, restore_cell
 from qeu.store.encodings import detect_encoding
 from qeu.store.files import inspect_file, open_rows
-from qeu.store.text_readers import protect_cell, restore_cell
 from qeu.store.writers import write_rows
 
 ROWS = [
@@ -277,3 +277,11 @@ def test_writing_fails_whole_and_in_words(tmp_path):
     with pytest.raises(QeuError, match="could not be written"):
         write_rows(tmp_path / "none" / "rows.csv", "csv", ("a",), [])
     assert [p.name for p in tmp_path.iterdir()] == ["rows.xlsx"]
+
+
+def test_depth_that_quotes_out_of_step_had_hidden_costs_the_row_only(tmp_path):
+    path = tmp_path / "rows.json"
+    hidden = 'x" ' + '{"a":' * 10_000 + '"'  # to who counts quotes, no bracket stands outside
+    path.write_text(f"[{json.dumps(ROWS[0])}, {hidden}]", encoding="utf-8")
+    assert len(good(path)) == 1
+    assert "nested too deeply" in bad(path)[-1][2]
