@@ -194,6 +194,16 @@ def test_history_finds_a_run_and_restores_it(page) -> None:
     assert side_text(page, "left") == written
 
 
+def test_a_recorded_run_is_shown_with_its_settings_and_receipt(page) -> None:
+    page.locator("#exhibits button").first.click()
+    page.locator("#exhibit-list label", has_text="square root").click()
+    page.locator("#notice", has_text="recorded run").wait_for()
+    page.wait_for_function("document.querySelector('#left-text').innerText.length > 40")
+    page.wait_for_function("document.querySelector('#instruction textarea').value.includes('156')")
+    page.locator("#left-receipt button").first.click()
+    page.locator("#left-receipt td", has_text="temperature").first.wait_for()
+
+
 def test_live_tuning_runs_again_when_a_slider_is_let_go(page) -> None:
     set_tokens(page, 200)
     page.locator("#sampling-btn").click()
