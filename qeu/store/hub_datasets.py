@@ -1,11 +1,13 @@
 """Data sets of the Hugging Face Hub: read one row by row, push one with its card."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from qeu.core.errors import QeuError
 
 _OFFLINE = "Check the id, the network and, for a gated data set, HF_TOKEN."
+PROBE_S = 5.0
 
 
 def read_hub(
@@ -13,17 +15,67 @@ def read_hub(
 ) -> Iterator[tuple[int, object]]:
     """(row number, row) of a split, streamed; `load` stands in for `datasets.load_dataset`.
 
-    Raises QeuError where the Hub does not answer or has no such data set or split.
+    Where the Hub does not answer within 10 s, the copy in the Hub's cache of this machine is read.
+    Raises QeuError where there is none, and where the Hub has no such data set or split.
     """
+    place = name
     if load is None:
         from datasets import load_dataset as load
+
+        place = _find(name)
     try:
-        yield from enumerate(load(name, split=split, streaming=True), start=1)
+        yield from enumerate(load(place, split=split, streaming=True), start=1)
     except Exception as error:
         # the library raises its own, the network's and the file system's errors
         raise QeuError(
             f"The Hub's data set {name!r} ({split}) could not be read "
             f"({type(error).__name__}: {str(error)[:200]}). {_OFFLINE}"
+        ) from error
+
+
+def _find(name: str) -> str:
+    """The id if the Hub knows it, else the folder of the cached copy."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    if not constants.HF_HUB_OFFLINE:
+        # asked first: the library alone takes 24 s over its retries
+        problem = _probe(name)
+        if problem is None:
+            return name
+        if isinstance(problem, RepositoryNotFoundError | HFValidationError):
+            raise QeuError(f"The Hub has no data set {name!r} for this account. {_OFFLINE}")
+    return _find_cached(name)
+
+
+def _probe(name: str) -> Exception | None:
+    """Ask on a thread: a dead resolver can block beyond any timeout."""
+    from huggingface_hub import HfApi
+
+    found: list[Exception | None] = []
+
+    def ask() -> None:
+        try:
+            HfApi().dataset_info(name, timeout=PROBE_S)
+            found.append(None)
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=ask, name="qeu-hub-probe", daemon=True)
+    thread.start()
+    thread.join(2 * PROBE_S - 0.5)
+    return found[0] if found else TimeoutError(f"no answer within {2 * PROBE_S:.0f} s")
+
+
+def _find_cached(name: str) -> str:
+    from huggingface_hub import constants, snapshot_download
+
+    try:
+        return snapshot_download(name, repo_type="dataset", local_files_only=True)
+    except Exception as error:
+        raise QeuError(
+            f"The Hub cannot be reached, and {name!r} is not in the cache "
+            f"{constants.HF_HUB_CACHE}. {_OFFLINE}"
         ) from error
 
 
