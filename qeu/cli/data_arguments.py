@@ -78,21 +78,9 @@ def add_filter(
     )  # fmt: skip
 
 
-def read_filter(
-    args: argparse.Namespace,
-    workspace: "Workspace",
-    dataset: "Dataset",
-    search: str = "",
-    without: Sequence[str] = (),
-) -> Filter:
-    """The filter that the options describe; `--review category` finds "category,field" too."""
-    from qeu.store.queries import read_facets
-
+def read_filter(args: argparse.Namespace, search: str = "", without: Sequence[str] = ()) -> Filter:
+    """The filter that the options describe."""
     facets = {name: tuple(getattr(args, name)) for name in FACETS if name not in without}
-    if wanted := facets.get("review"):
-        present = (name for name, _ in read_facets(workspace, dataset)["review"])
-        more = (name for name in present if not set(name.split(",")).isdisjoint(wanted))
-        facets["review"] = tuple(dict.fromkeys((*wanted, *more)))
     return Filter(search=search or getattr(args, "search", ""), check=args.found_by, **facets)
 
 

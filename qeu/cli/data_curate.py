@@ -38,7 +38,7 @@ def _run_rules(
     from qeu.services.data_rules import EXAMPLE_PATH, load_rules, preview_rules, run_rules
 
     rules = load_rules(Path(args.rules) if args.rules else EXAMPLE_PATH)
-    where = read_filter(args, workspace, dataset)
+    where = read_filter(args)
     if args.dry_run:
         preview = preview_rules(workspace, dataset, rules, where, told(line))
         return show_preview(args, line, preview)
@@ -53,9 +53,7 @@ def _run_check(
     options = CheckOptions(
         reasoning_language=args.reasoning_language, output_language=args.output_language
     )
-    report = check_dataset(
-        workspace, dataset, options, read_filter(args, workspace, dataset), told(line)
-    )
+    report = check_dataset(workspace, dataset, options, read_filter(args), told(line))
     line.clear()
     if args.json:
         show_json({"dataset": dataset.name} | report.to_json())
@@ -83,7 +81,7 @@ def _run_split(
         workspace,
         dataset,
         options,
-        read_filter(args, workspace, dataset),
+        read_filter(args),
         not args.dry_run,
         told(line),
     )

@@ -215,7 +215,7 @@ def _run_export(
 ) -> int:
     from qeu.services.data_export import export_file, push_to_hub
 
-    where = read_filter(args, workspace, dataset)
+    where = read_filter(args)
     if args.file.startswith("hub:"):
         address = push_to_hub(
             workspace, dataset, args.file.removeprefix("hub:"), where, not args.public

@@ -71,7 +71,7 @@ def _run_label(
     sure = SURE if args.sure is None else args.sure
     options, where = (
         LabelOptions(fields, sure, args.keep_unsure),
-        read_filter(args, workspace, dataset),
+        read_filter(args),
     )
     stopped, scored = False, dict[str, object]()
     if args.model:
@@ -133,7 +133,7 @@ def _run_english(
         run_english_out,
     )
 
-    where = read_filter(args, workspace, dataset)
+    where = read_filter(args)
     outputs = read_outputs(workspace, dataset, Path(args.outputs)) if args.outputs else {}
     if args.dry_run:
         preview = preview_english_out(workspace, dataset, outputs, where=where, progress=told(line))
@@ -169,7 +169,7 @@ def _run_stats(
         raise UsageError("--longer-than counts tokens: say of which model with --model.")
     check_limits(limits)
     counter = _load_counter(args, line) if args.model else None
-    where = read_filter(args, workspace, dataset)
+    where = read_filter(args)
     stats, _ = run_stoppable(
         lambda stop: dataset_stats(workspace, dataset, where, counter, limits, told(line), stop)
     )

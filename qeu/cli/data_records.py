@@ -73,7 +73,7 @@ def _run_search(
 
     if not clean_value(args.term):
         raise UsageError("There is nothing to search for.")
-    where = read_filter(args, workspace, dataset, args.term)
+    where = read_filter(args, args.term)
     hits = []
     for batch in iterate_records(workspace, matching_ids(workspace, dataset, where)):
         hits += [_hit(stored, where) for stored in batch]
@@ -140,7 +140,7 @@ def _run_review(
     from qeu.services.data_review import set_status
     from qeu.store.queries import read_facets
 
-    where = read_filter(args, workspace, dataset, without=("status",))
+    where = read_filter(args, without=("status",))
     if args.seqs:
         if where != ALL:
             raise UsageError("Name records, or narrow by a filter; not both.")

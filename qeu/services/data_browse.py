@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from qeu.core.errors import QeuError
 from qeu.store.datasets import Dataset
 from qeu.store.filters import ALL, Filter
-from qeu.store.queries import Page, get_record, read_facets, read_page
+from qeu.store.queries import Page, count_queues, get_record, read_facets, read_page
 from qeu.store.records import StoredRecord
 from qeu.store.workspace import Workspace
 
@@ -41,8 +41,16 @@ def read_view(workspace: Workspace, dataset: Dataset, browse: Browse) -> View:
         last = max(0, (page.total - 1) // ROWS * ROWS)
         browse = replace(browse, offset=min(last, browse.offset - ROWS) if page.total else 0)
         page = _read_rows(workspace, dataset, browse)
-    facets = read_facets(workspace, dataset, browse.where)
+    facets = read_queues(workspace, dataset, browse.where)
     return View(browse, page, facets, read_flags(workspace, page.rows))
+
+
+def read_queues(
+    workspace: Workspace, dataset: Dataset, where: Filter = ALL
+) -> dict[str, list[tuple[str, int]]]:
+    """The facets with their counts; `review` has an entry for each queue, not for each mixture."""
+    facets = read_facets(workspace, dataset, where)
+    return facets | {"review": count_queues(facets["review"])}
 
 
 def read_flags(workspace: Workspace, rows: Sequence[StoredRecord]) -> dict[int, tuple[str, ...]]:

@@ -18,6 +18,8 @@ from qeu.store.records import StoredRecord
 from qeu.store.workspace import Workspace
 
 _QUEUE = "english"
+# Rows of a file between two looks at whether it should go on.
+_TOGETHER = 200
 
 
 @dataclass
@@ -70,7 +72,12 @@ def check_english_out(
     return report
 
 
-def read_outputs(workspace: Workspace, dataset: Dataset, path: Path) -> dict[int, str]:
+def read_outputs(
+    workspace: Workspace,
+    dataset: Dataset,
+    path: Path,
+    progress: Progress = lambda done, total: None,
+) -> dict[int, str]:
     """{record id: answer} from a file whose rows hold `seq` and `output`.
 
     Raises QeuError for a row without them, or a seq that is not exactly one record's.
@@ -89,6 +96,8 @@ def read_outputs(workspace: Workspace, dataset: Dataset, path: Path) -> dict[int
                     f"the seq {seq!r}; expected one."
                 )
             outputs[found[0].id] = output
+            if number % _TOGETHER == 0:
+                progress(number, 0)
     return outputs
 
 

@@ -8,6 +8,7 @@ allowed ones. The scores alone change nothing: `data_labels.run_labels` sets wha
 
 import math
 import threading
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -89,9 +90,11 @@ def score_dataset(
     progress: Progress = lambda done, total: None,
     stop: threading.Event | None = None,
     on_load: OnProgress | None = None,
+    known: ModelLabels | None = None,
 ) -> ModelLabels:
     """Ask `MODEL` or `MODEL@ADAPTER` about every matching record; `stop` keeps what was asked.
 
+    What the model said before of records that are still the same (`known`) is not asked again.
     Nothing is written, and no transaction is open meanwhile. Raises QeuError for a model that is
     not fit (unless `run_anyway`) or runs on a server, which tells no probabilities of given texts.
     A public page passes `local_paths` False.
@@ -104,6 +107,11 @@ def score_dataset(
         raise QeuError(f"{explain_unfit(unfit)} Or run it anyway, and check what it says.")
     ids = matching_ids(workspace, dataset, where)
     labels = ModelLabels(model, tuple(fields), len(ids))
+    if known and known.model == model and set(fields) <= set(known.fields):
+        labels.given |= _still_true(workspace, ids, known)
+        ids = array("q", (number for number in ids if number not in labels.given))
+        if not ids:
+            return labels
     scorer: Scorer = shelf.load(card.id, progress=on_load, stop=stop)
     ask = _Asker(scorer, card.layout, split_ref(model)[1], tuple(fields), stop)
     if ids and not ask.calibrate(shelf):
@@ -112,8 +120,19 @@ def score_dataset(
         if stop.is_set() or not (found := ask.label(shelf, batch)):
             break
         labels.given |= found
-        progress(labels.scored, len(ids))
+        progress(labels.scored, labels.total)
     return labels
+
+
+def _still_true(workspace: Workspace, ids: Sequence[int], known: ModelLabels) -> dict[int, Given]:
+    """The labels of records that nobody has changed since."""
+    asked = [number for number in ids if number in known.given]
+    return {
+        stored.id: known.given[stored.id]
+        for batch in iterate_records(workspace, asked)
+        for stored in batch
+        if stored.version == known.given[stored.id].version
+    }
 
 
 class _Asker:

@@ -1,7 +1,9 @@
 """Accept, reject or mark records, one by one or all that a filter shows."""
 
+import threading
+
 from qeu.core.errors import QeuError
-from qeu.store.changes import Applied, change_records
+from qeu.store.changes import Applied, Progress, change_records
 from qeu.store.datasets import Dataset
 from qeu.store.filters import Filter
 from qeu.store.records import STATUSES
@@ -9,9 +11,18 @@ from qeu.store.workspace import Workspace
 
 
 def set_status(
-    workspace: Workspace, dataset: Dataset, where: Filter, status: str, actor: str = "user"
+    workspace: Workspace,
+    dataset: Dataset,
+    where: Filter,
+    status: str,
+    actor: str = "user",
+    progress: Progress = lambda done, total: None,
+    stop: threading.Event | None = None,
 ) -> Applied:
-    """Give the matching records a status; accepted ones leave the queue of unsure labels."""
+    """Give the matching records a status; accepted ones leave the queue of unsure labels.
+
+    Raises `Stopped` when `stop` is set: nothing is kept.
+    """
     if status not in STATUSES:
         names = ", ".join(name or '""' for name in STATUSES)
         raise QeuError(f"Unknown status {status!r}. Choose one of: {names}.")
@@ -19,5 +30,5 @@ def set_status(
     data = {"decision": status, "source": "", "text": "", "distance": 0, "where": where.to_json()}
     return change_records(
         workspace, dataset, lambda stored: new, where,
-        what="The review", data=data, kind="review", actor=actor,
+        what="The review", data=data, kind="review", actor=actor, progress=progress, stop=stop,
     )  # fmt: skip

@@ -86,7 +86,8 @@ def _recognise(path: Path) -> tuple[str, str]:
         (b"\x1f\x8b", "compressed: unpack it"),
         (b"SQLite format 3", "a database: export its rows as CSV or JSONL"),
         (b"%PDF", "a PDF: take the rows out of it"),
-        (b"\x89PNG", "a picture"),
+        (b"\x89PNG", "a picture: copy its rows into a table"),
+        (b"\xff\xd8\xff", "a picture: copy its rows into a table"),
     ):
         if head.startswith(start):
             raise QeuError(f"The file {path.name} is {what}, then import that.")

@@ -15,7 +15,8 @@ class Filter:
     """Which records: all conditions hold; a facet holds if it has one of its values.
 
     `search` is any substring, case and width ignored; `check` the name of a finding of the last
-    check, "any" for whatever finding; `ids` particular records.
+    check, "any" for whatever finding; `ids` particular records. A name in `review` means all that
+    wait for it, whatever else they wait for.
     """
 
     search: str = ""

@@ -3,6 +3,7 @@
 import json
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 from qeu.store.datasets import Dataset
@@ -35,7 +36,7 @@ def matching_parts(
         for ids, _ in compare_texts(workspace, dataset, where):
             yield ids
         return
-    sql, values = make_conditions(dataset, where)
+    sql, values = make_conditions(dataset, with_queues(workspace, dataset, where))
     last = 0
     while True:
         rows = workspace.read(
@@ -52,7 +53,7 @@ def compare_texts(
     workspace: Workspace, dataset: Dataset, where: Filter
 ) -> Iterator[tuple[list[int], int]]:
     """(ids that match, how many candidates were compared for it), part by part, in order."""
-    sql, values = make_conditions(dataset, where)
+    sql, values = make_conditions(dataset, with_queues(workspace, dataset, where))
     test = "(instr(folded, ?) > 0 OR instr(folded_reasoning, ?) > 0)"
     term = (where.term, where.term)
     table = "search_texts"
@@ -126,6 +127,16 @@ def facet_cells(workspace: Workspace, dataset: Dataset) -> Cells:
         )
         kept[dataset.id] = revision, tuple((tuple(row)[:-1], row[-1]) for row in rows)
     return kept[dataset.id][1]
+
+
+def with_queues(workspace: Workspace, dataset: Dataset, where: Filter) -> Filter:
+    """The filter with every value of `review` that it means: "category" is "category,field" too."""
+    if not any(where.review):
+        return where
+    place = FACETS.index("review")
+    present = sorted({cell[place] for cell, _ in facet_cells(workspace, dataset)})
+    more = (name for name in present if not set(name.split(",")).isdisjoint(where.review))
+    return replace(where, review=tuple(dict.fromkeys((*where.review, *more))))
 
 
 def forget_cells(workspace: Workspace) -> None:

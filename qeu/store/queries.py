@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from qeu.core.errors import QeuError
@@ -15,6 +15,7 @@ from qeu.store.matching import (
     facet_cells,
     matching_ids,
     matching_parts,
+    with_queues,
 )
 from qeu.store.records import FACETS, StoredRecord, load_record, seq_number
 from qeu.store.workspace import Workspace
@@ -65,6 +66,7 @@ def read_page(
     if sort not in SORTS:
         raise QeuError(f"Unknown order {sort!r}. Choose one of: {', '.join(SORTS)}.")
     offset, limit = max(0, offset), max(0, min(limit, 1000))
+    where = with_queues(workspace, dataset, where)
     if where.search or where.check or where.ids:
         ids, total, exact = _hits(workspace, dataset, where, sort, descending, offset + limit)
         wanted = ids[offset : offset + limit]
@@ -88,7 +90,7 @@ def count_matching(workspace: Workspace, dataset: Dataset, where: Filter = ALL) 
     """How many records match, exactly."""
     if where.search or where.check or where.ids:
         return sum(len(part) for part in matching_parts(workspace, dataset, where))
-    wanted = where.facet_values()
+    wanted = with_queues(workspace, dataset, where).facet_values()
     cells = facet_cells(workspace, dataset)
     return sum(n for cell, n in cells if in_cell(cell, wanted))
 
@@ -101,7 +103,7 @@ def read_facets(
     A facet's own restriction does not narrow its counts, so that another value can be chosen.
     With a search, the counts are of the first MOST_COMPARED candidates.
     """
-    wanted = where.facet_values()
+    wanted = with_queues(workspace, dataset, where).facet_values()
     if where.search or where.check or where.ids:
         bare = Filter(search=where.search, check=where.check, ids=where.ids)
         ids, _, _ = _hits(workspace, dataset, bare, "order", False, MOST_COMPARED)
@@ -123,6 +125,15 @@ def read_facets(
                 counts[cell[place]] += number
         facets[name] = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return facets
+
+
+def count_queues(counts: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The `review` of `read_facets` by queue: who waits in two is counted in both."""
+    queues: Counter[str] = Counter()
+    for value, number in counts:
+        for name in value.split(","):
+            queues[name] += number
+    return sorted(queues.items(), key=lambda item: (-item[1], item[0]))
 
 
 def iterate_records(

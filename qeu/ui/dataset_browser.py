@@ -10,10 +10,10 @@ from qeu.services.data_browse import (
     View,
     count_findings,
     find_record,
+    read_queues,
     read_view,
 )
 from qeu.store.datasets import Dataset, list_datasets
-from qeu.store.queries import read_facets
 from qeu.store.undo import Step, next_redo, next_undo
 from qeu.store.workspace import Workspace
 from qeu.ui.compare_form import Data, Updates
@@ -135,7 +135,7 @@ class DatasetBrowser:
         else:
             chosen = {**data, self.place.name_dd: dataset.name}
             visit = self.visit(chosen, request)
-        facets = read_facets(workspace, dataset)
+        facets = read_queues(workspace, dataset)
         state = visit.state
         state["values"] = {
             name: [value for value, _ in values[:MOST_VALUES]] for name, values in facets.items()

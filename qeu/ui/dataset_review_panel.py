@@ -84,7 +84,9 @@ class ReviewPanel(ChangePanel):
         """Give them all the status."""
         workspace, dataset, where = self.scope.read(data, request)
         status = str(data[self.status_radio] or "")
-        return lambda work: set_status(workspace, dataset, where, status)
+        return lambda work: set_status(
+            workspace, dataset, where, status, progress=work.tell, stop=work.stopping
+        )
 
     def preview_shown(self, result: object, language: str) -> Updates:
         """The preview; nobody concerned is said in the words of a decision."""

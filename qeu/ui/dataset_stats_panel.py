@@ -7,6 +7,7 @@ import gradio as gr
 from qeu.backends.catalog import find_model, split_ref
 from qeu.core.errors import QeuError
 from qeu.services.data_stats import DatasetStats, TokenCounter, dataset_stats
+from qeu.store.queries import count_queues
 from qeu.ui.compare_form import Data, Updates
 from qeu.ui.context import Context
 from qeu.ui.dataset_export_panel import licences_html
@@ -116,7 +117,7 @@ def stats_html(stats: DatasetStats, language: str) -> str:
         ("data.stats.tokens", stats.tokens),
     ):
         if histograms:
-            title = text(title, language, model=" · ".join(filter(None, stats.counted_by)))
+            title = text(title, language, model=_counted_by(stats))
             plots = "".join(
                 histogram_html(column_name(name, language), histogram, language)
                 for name, histogram in histograms.items()
@@ -134,20 +135,26 @@ def stats_html(stats: DatasetStats, language: str) -> str:
 
 
 def longer_html(stats: DatasetStats, language: str) -> str:
-    """How many records a limit in tokens would cut."""
-    counts = {f"> {limit:,}": number for limit, number in stats.longer.items()}
-    title = text("data.stats.longer", language)
+    """How many records, and what share of all, a limit in tokens would cut."""
+    counts = {
+        f"> {limit:,} · {number / (stats.records or 1):.1%}": number
+        for limit, number in stats.longer.items()
+    }
+    title = text("data.stats.longer", language, model=_counted_by(stats))
     note = text("data.stats.longer.help", language)
     return f'<div class="q-columns">{bars_html(title, counts, note)}</div>'
 
 
+def _counted_by(stats: DatasetStats) -> str:
+    """Whose tokens, and in which layout the whole record was rendered."""
+    return " · ".join(filter(None, stats.counted_by))
+
+
 def _named(name: str, counts: dict[str, int], language: str) -> dict[str, int]:
     named: dict[str, int] = {}
-    for value, count in counts.items():
-        # a record may wait for several reasons
-        for one in value.split(",") if name == "review" else [value]:
-            label = value_name(name, one, language)
-            named[label] = named.get(label, 0) + count
+    for value, count in count_queues(counts.items()) if name == "review" else counts.items():
+        label = value_name(name, value, language)
+        named[label] = named.get(label, 0) + count
     return dict(sorted(named.items(), key=lambda item: -item[1]))
 
 

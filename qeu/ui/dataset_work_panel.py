@@ -22,7 +22,7 @@ from qeu.ui.markup import escape
 from qeu.ui.panels import notice_html
 from qeu.ui.sentences import tell
 from qeu.ui.sessions import Session, language_of
-from qeu.ui.strings import text
+from qeu.ui.strings import text, words
 
 # How often the bar moves, and the page notices that it was closed.
 TICK_S = 0.15
@@ -42,6 +42,8 @@ class Work:
     def __init__(self, do: Callable[["Work"], object], writes: bool) -> None:
         self.stopping, self.writes = threading.Event(), writes
         self.done, self.total = 0, 0
+        # The key of the words for what it is at, where that takes long; "" says nothing.
+        self.step = ""
         self.result: object = None
         self.error: BaseException | None = None
         # Renders the result in a language; None until it is there.
@@ -66,7 +68,11 @@ class Work:
         """The `progress` of services; a stop that they do not look for is heard here."""
         if self.stopping.is_set():
             raise Stopped("The work")
-        self.done, self.total = done, total
+        self.note(done, total)
+
+    def note(self, done: int, total: int = 0, step: str = "") -> None:
+        """The same for services that keep what they have when they are stopped."""
+        self.done, self.total, self.step = done, total, step
 
     def stop(self, key: str | None = None) -> None:
         """Let it end soon; what a transaction has changed so far is taken back."""
@@ -227,6 +233,9 @@ def bar_html(work: Work, language: str) -> str:
         share = None
         key = "data.work.rows" if work.done else "data.work.busy_short"
         told = text(key, language, count=f"{work.done:,}") if work.done else text(key, language)
+    if work.step and not work.stopping.is_set():
+        step = words(language).get(work.step, "")
+        told = f"{step} {told}" if share is not None else step or told
     css = "q-progress" if share is not None else "q-progress q-unknown"
     return (
         f'<div class="q-notice q-work" role="status"><span class="{css}" '

@@ -18,6 +18,8 @@ class Session:
     runs: dict[str, Run] = field(default_factory=dict)
     shown: dict[str, Mapping[str, Live]] = field(default_factory=dict)
     workspace: Workspace | None = None
+    # What a panel has found out for its next step, by the panel's name.
+    kept: dict[str, object] = field(default_factory=dict)
     _opening: threading.Lock = field(default_factory=threading.Lock)
 
     def own_workspace(self) -> Workspace:

@@ -19,6 +19,7 @@ from qeu.services.data_model_labels import (
     label_warning,
     score_dataset,
 )
+from qeu.store.changes import edit_record
 from qeu.store.filters import Filter
 from qeu.store.queries import read_facets, read_page
 from qeu.store.workspace import Workspace
@@ -116,6 +117,24 @@ def test_a_stop_keeps_what_was_asked(workspace):
     labels = score_dataset(FakeShelf(judge), workspace, dataset, MODEL, ("field",), stop=stop)
     assert (labels.scored, judge.asked) == (0, [1])
     assert len(workspace.read("SELECT * FROM events")) == 1
+
+
+def test_what_was_asked_before_is_not_asked_again_unless_it_changed(workspace):
+    dataset = fill(workspace, 20)
+    judge = Judge([])
+    shelf = FakeShelf(judge)
+    known = score_dataset(shelf, workspace, dataset, MODEL, ("field", "category"))
+    first = read_page(workspace, dataset).rows[0]
+    edit_record(workspace, dataset, first.id, first.version, "output", "Other.")
+    judge.asked = []
+    labels = score_dataset(shelf, workspace, dataset, MODEL, ("field",), known=known)
+    assert (labels.scored, labels.fields, judge.asked) == (20, ("field",), [1, 1])
+    assert labels.given[first.id].version == first.version + 1
+    judge.asked = []
+    again = score_dataset(shelf, workspace, dataset, MODEL, ("field",), known=labels)
+    assert (again.given, judge.asked) == (labels.given, [])
+    score_dataset(shelf, workspace, dataset, MODEL, ("category",), known=labels)
+    assert sum(judge.asked) == 21
 
 
 def test_nobody_waits_for_the_workspace_while_a_model_is_asked(workspace):

@@ -12,7 +12,14 @@ from qeu.store.datasets import Stopped, create_dataset, find_dataset, list_datas
 from qeu.store.filters import Filter
 from qeu.store.imports import add_records, rows_of
 from qeu.store.matching import matching_ids
-from qeu.store.queries import SORTS, count_matching, find_by_seq, read_facets, read_page
+from qeu.store.queries import (
+    SORTS,
+    count_matching,
+    count_queues,
+    find_by_seq,
+    read_facets,
+    read_page,
+)
 from qeu.store.records import FACETS, identity_bytes
 from qeu.store.search_index import candidate_blocks
 from qeu.store.undo import next_redo, next_undo, read_history, read_origins, redo, undo
@@ -366,3 +373,32 @@ def test_a_workspace_in_memory_does_all_of_it():
     assert count_matching(workspace, dataset, Filter(search="yes.")) == 10
     undo(workspace, dataset)
     assert count_matching(workspace, dataset, Filter(search="yes.")) == 0
+
+
+def test_a_queue_is_found_within_every_mixture(workspace):
+    dataset = fill(workspace, 9)
+    ids = [row.id for row in read_page(workspace, dataset).rows]
+    queues = {ids[0]: "category", ids[1]: "category,language", ids[4]: "subcategory", ids[5]: ""}
+    change_records(
+        workspace, dataset, lambda stored: {"review": queues.get(stored.id, "english")},
+        what="The test", data=RULE,
+    )  # fmt: skip
+    for search, found in (("", ids[:2]), ("coffee", ids[:1]), ("日本", ids[1:2])):
+        where = Filter(search=search, review=("category",))
+        assert list(matching_ids(workspace, dataset, where)) == found
+        assert count_matching(workspace, dataset, where) == len(found)
+        for sort in ("order", "review", "category"):
+            page = read_page(workspace, dataset, where, sort)
+            assert (page.total, {row.id for row in page.rows}) == (len(found), set(found))
+    both = Filter(review=("", "language"))
+    assert list(matching_ids(workspace, dataset, both)) == [ids[1], ids[5]]
+    assert dict(read_facets(workspace, dataset, Filter(review=("category",)))["language"]) == {
+        "en": 1,
+        "ja": 1,
+    }
+    mixed = read_facets(workspace, dataset)["review"]
+    assert dict(count_queues(mixed)) == {
+        "english": 5, "category": 2, "language": 1, "subcategory": 1, "": 1,
+    }  # fmt: skip
+    changed = remove_records(workspace, dataset, Filter(review=("language",))).changed
+    assert changed == 1

@@ -107,13 +107,34 @@ def test_a_click_on_a_count_of_the_check_shows_the_offenders(page, tmp_path: Pat
     assert page.evaluate("window.hacked") is None
 
 
+def test_a_model_that_is_not_fit_says_so_and_labels_anyway(page, tmp_path: Path) -> None:
+    import_rows(page, tmp_path, "fourth")
+    open_panel(page, "import")
+    page.locator("#dataset button", has_text="Japanese").first.click()
+    page.locator("#data-scope", has_text="what the filter shows (2)").wait_for()
+    open_panel(page, "label")
+    page.locator("#data-label-model input").click()
+    page.get_by_role("option", name="SmolLM2 135M Instruct (embedded) ⚠").click()
+    page.locator("#data-label-banner", has_text="is not fit to label records").wait_for()
+    page.locator("#data-label-preview").click()
+    page.locator("#data-label-line", has_text="Choose another model first").wait_for()
+    page.locator("#data-label-anyway input").check()
+    page.locator("#data-label-banner", has_text="Running anyway").wait_for()
+    page.locator("#data-label-preview").click()
+    page.locator("#data-label-line", has_text="asking the model").wait_for()
+    told(page, "label", "was asked about 2 of 2 records")
+    page.locator("#data-label-apply").click()
+    told(page, "label", "as one step")
+    page.locator("#ds-undo:not([disabled])", has_text="labelling").wait_for()
+
+
 def test_a_narrow_screen_needs_no_sideways_scrolling(browser, address: str) -> None:  # noqa: F811
     context = browser.new_context(viewport={"width": 390, "height": 844}, locale="ja-JP")
     context.set_default_timeout(PATIENCE_MS)
     visit = context.new_page()
     visit.goto(address + "?__theme=dark")
     visit.get_by_role("tab", name="データセット").click()
-    for name in ("import", "merge", "rules", "export", "stats"):
+    for name in ("import", "merge", "label", "rules", "export", "stats", "english"):
         open_panel(visit, name)
     visit.locator("#data-export-do").click(trial=True)
     assert visit.evaluate("document.documentElement.scrollWidth") <= 390

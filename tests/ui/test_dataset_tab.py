@@ -1,6 +1,7 @@
 """The Dataset tab by its handlers: pages, filters, decisions, edits, conflicts, undo, take-over."""
 
 import json
+import threading
 from types import SimpleNamespace
 
 import gradio as gr
@@ -12,6 +13,8 @@ from qeu.core.settings import Settings
 from qeu.services.data_check import check_dataset
 from qeu.services.data_edit import edit_fields
 from qeu.services.shipped_data import SPLITS, import_shipped
+from qeu.store.changes import change_records
+from qeu.store.datasets import Stopped
 from qeu.store.filters import Filter
 from qeu.store.queries import count_matching, get_record, read_facets, read_page
 from qeu.store.undo import next_undo, read_history, read_origins
@@ -534,3 +537,45 @@ def test_sending_without_a_run_says_so(tmp_path) -> None:
     send = page.compare.send
     asked = {send.side_radio: "left", send.name_dd: "Mine"}
     assert "nothing on this side" in send.on_send(asked, visitor())[send.line]
+
+
+def test_the_review_facet_has_an_entry_for_each_queue(page: Page) -> None:
+    queues = {1: "category,language", 2: "category", 3: "english"}
+    ids = [row.id for row in read_page(page.workspace, page.dataset).rows]
+    for place, queue in queues.items():
+        change_records(
+            page.workspace, page.dataset, lambda stored, queue=queue: {"review": queue},
+            Filter(ids=(ids[place],)), what="The test", data={"rules": []},
+        )  # fmt: skip
+    page.open()
+    facets = page.updates[page.browser.facets]
+    assert 'data-name="review" data-value="category">Category <b>2</b>' in facets
+    assert 'data-name="review" data-value="language">Language <b>1</b>' in facets
+    assert 'data-value="category,language"' not in facets
+    page.act("facet", "category", "review")
+    assert "1–2 of 2" in page.updates[page.browser.list]
+    facets = page.updates[page.browser.facets]
+    assert 'data-value="english">' in facets
+    page.act("facet", "language", "review")
+    assert "1–2 of 2" in page.updates[page.browser.list]
+    page.act("facet", "category", "review")
+    assert "1–1 of 1" in page.updates[page.browser.list]
+    page.act("facet", "language", "review")
+    page.act("facet", "category", "review")
+    page.act("search", "日本")
+    assert "1–1 of 1" in page.updates[page.browser.list]
+
+
+def test_a_bulk_decision_tells_how_far_it_is_and_can_be_stopped(page: Page) -> None:
+    review, told = page.tab.review, []
+    page.data[review.status_radio] = "rejected"
+    stopping = threading.Event()
+    work = SimpleNamespace(tell=lambda *step: told.append(step), stopping=stopping)
+    stopping.set()
+    with pytest.raises(Stopped):
+        review.make_apply(page.data, visitor())(work)
+    assert read_facets(page.workspace, page.dataset)["status"] == [("", 120)]
+    stopping.clear()
+    review.make_apply(page.data, visitor())(work)
+    assert told[-1][0] == told[-1][1] > 0
+    assert read_facets(page.workspace, page.dataset)["status"] == [("rejected", 120)]

@@ -60,6 +60,7 @@ FAMILIES: dict[str, Iterable[str] | None] = {
     "chip.": None,  # one label for all verdicts or one for each: see test_every_check_has_a_label
     "example.": [str(example["id"]) for example in load_examples()],
     "data.column.": ("no", "question", "english", "record"),
+    "data.label.unfit.": ("cannot_do", "cannot_read"),
     "data.fault.": [f"{name}.help" for name in CHECK_NAMES],
     "data.import.head.": (
         "file",
