@@ -66,7 +66,7 @@ def test_a_run_streams_both_sides_and_ends_in_the_history(page: Page) -> None:
     assert "The dough grows." in updates[-1][page.view.sides["right"].body]
     [(line, number)] = updates[-1][page.view.history_list]["choices"]
     assert number == 1
-    assert "bread dough" in line
+    assert "good teacher" in line
     assert "python -m qeu compare" in updates[-1][page.view.command_box]
 
 
@@ -74,8 +74,8 @@ def test_only_the_side_told_to_uses_the_given_reasoning(page: Page) -> None:
     list(page.do.on_run(page.data, visitor()))
     [left, right] = page.context.shelf.models[DEFAULT_MODEL].batches[0]
     texts = ["".join(m.content for m in row.prompt.messages) for row in (left, right)]
-    assert "living in the dough" not in texts[0]
-    assert "living in the dough" in texts[1]
+    assert "afraid to ask" not in texts[0]
+    assert "afraid to ask" in texts[1]
 
 
 def test_an_empty_question_is_said_and_nothing_runs(page: Page) -> None:
@@ -212,7 +212,7 @@ def test_a_public_page_refuses_models_outside_its_table(tmp_path) -> None:
 
 def test_a_link_carries_the_settings_and_a_long_text_is_refused_with_a_way_out(page: Page) -> None:
     link = page.do.on_link(page.data, "http://here:1/?old=1", visitor())[page.view.link_box]
-    assert link.startswith("http://here:1/?q=Why+does")
+    assert link.startswith("http://here:1/?q=What+makes")
     long = page.fill(instruction_box="x" * 20_000)
     assert "JSON" in page.do.on_link(long, "http://here:1/", visitor())[page.view.notice]
 
