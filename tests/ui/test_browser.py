@@ -6,18 +6,13 @@ browser is a failure.
 
 import os
 import re
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.ui.browser_page import served
+
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-background-networking"]
 # Shared machines stall: every wait has many times the time it usually takes.
@@ -31,32 +26,8 @@ if not CHROMIUM.exists() and os.environ.get("QEU_REQUIRE_BROWSER") != "1":
 @pytest.fixture(scope="module")
 def address(embedded_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page, started as a user starts it, with a workspace of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    home = tmp_path_factory.mktemp("workspace")
-    environ = {**os.environ, "QEU_PORT": str(port), "QEU_HOME": str(home)}
-    log = (home / "app.log").open("w")
-    server = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=ROOT, env=environ, stdout=log, stderr=subprocess.STDOUT
-    )
-    url = f"http://127.0.0.1:{port}/"
-    try:
-        for _ in range(600):
-            assert server.poll() is None, (home / "app.log").read_text()
-            try:
-                urllib.request.urlopen(url, timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.2)
+    with served(tmp_path_factory.mktemp("workspace")) as url:
         yield url
-    finally:
-        server.send_signal(signal.SIGINT)
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            server.kill()
-    assert "Traceback" not in (home / "app.log").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +64,21 @@ def set_tokens(page, count: int) -> None:
     page.locator("#sampling-btn").click()
 
 
+# A short run may begin and end between two looks at the page: the page itself takes note.
+NOTE_BUSY = """() => {
+  window.wasBusy = false;
+  const head = document.querySelector('#left-head');
+  new MutationObserver((_, self) => {
+    if (head.querySelector('.q-busy')) { window.wasBusy = true; self.disconnect(); }
+  }).observe(head, { subtree: true, childList: true, attributes: true });
+}"""
+
+
 def run_to_end(page) -> None:
     """Press Run and wait until both sides have ended."""
+    page.evaluate(NOTE_BUSY)
     page.locator("#run-btn").click()
-    page.locator("#left-head .q-busy").wait_for()
+    page.wait_for_function("window.wasBusy")
     for side in ("left", "right"):
         page.locator(f"#{side}-head .q-state:not(.q-busy):not(.q-idle)").wait_for()
 
