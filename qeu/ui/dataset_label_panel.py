@@ -154,7 +154,8 @@ class LabelPanel(ChangePanel):
 
     def on_model(self, data: Data, request: gr.Request) -> Updates:
         """Another model: whoever wants it run anyway says so again."""
-        return self.on_warning({**data, self.anyway_cb: False}, request)
+        updates = self.on_warning({**data, self.anyway_cb: False}, request)
+        return {**updates, self.anyway_cb: {**updates[self.anyway_cb], "value": False}}
 
     def on_warning(self, data: Data, request: gr.Request) -> Updates:
         """Why the chosen model should not label these records, if so."""
@@ -169,7 +170,8 @@ class LabelPanel(ChangePanel):
             return hidden | ({self.banner: told} if data[self.place.name_dd] else {})
         return {
             self.banner: notice_html(unfit_text(unfit, anyway, language), "warning"),
-            self.anyway_cb: gr.update(visible=True, value=anyway),
+            # its value stays the visitor's: an answer that comes late must not undo a click
+            self.anyway_cb: gr.update(visible=True),
         }
 
     def _asking(self, data: Data, request: gr.Request) -> Asking | None:
