@@ -141,21 +141,21 @@ class LabelPanel(ChangePanel):
 
         shown = {self.banner, self.anyway_cb}
         meant = [
+            self.model_dd.input,
+            self.anyway_cb.change,
+            self.scope.spoken.change,
+            self.scope.scope_radio.input,
             self.place.name_dd.change,
             self.place.filter_state.change,
             self.place.changed.change,
         ]
         gr.on(
-            [self.anyway_cb.input, self.scope.spoken.change, self.scope.scope_radio.input, *meant],
-            self.on_warning, self.shared() | self.form(), shown,
+            meant, self.on_warning, self.shared() | self.form(), shown,
             **{**MANY, "trigger_mode": "always_last"},
         )  # fmt: skip
-        self.model_dd.input(self.on_model, self.shared() | self.form(), shown, **MANY)
-
-    def on_model(self, data: Data, request: gr.Request) -> Updates:
-        """Another model: whoever wants it run anyway says so again."""
-        updates = self.on_warning({**data, self.anyway_cb: False}, request)
-        return {**updates, self.anyway_cb: {**updates[self.anyway_cb], "value": False}}
+        # Another model: whoever wants it run anyway says so again. In the browser, since gradio
+        # tells of a choice twice and a second answer, come late, would undo a click.
+        self.model_dd.input(None, None, self.anyway_cb, js="() => false", api_visibility="private")
 
     def on_warning(self, data: Data, request: gr.Request) -> Updates:
         """Why the chosen model should not label these records, if so."""
@@ -170,7 +170,6 @@ class LabelPanel(ChangePanel):
             return hidden | ({self.banner: told} if data[self.place.name_dd] else {})
         return {
             self.banner: notice_html(unfit_text(unfit, anyway, language), "warning"),
-            # its value stays the visitor's: an answer that comes late must not undo a click
             self.anyway_cb: gr.update(visible=True),
         }
 

@@ -68,7 +68,7 @@ class TestLabelsByAModel:
         judge = Judge([], EMBEDDED)
         ask(page, judge)
         panel = page["label"]
-        seen = page.do(panel.on_model(page.data, page.request))
+        seen = page.do(panel.on_warning(page.data, page.request))
         assert "is not fit to label records: choose Llama-3 8B" in page.data[panel.banner]
         assert "tick “Run anyway”" in page.data[panel.banner]
         assert seen[panel.anyway_cb]["visible"] is True
@@ -85,7 +85,7 @@ class TestLabelsByAModel:
         page.do(panel.on_warning(page.data, page.visitor(language="ja")))
         assert "ラベル付けに向いていません" in page.data[panel.banner]
         page.set((panel.model_dd, MODEL))
-        seen = page.do(panel.on_model(page.data, page.request))
+        seen = page.do(panel.on_warning(page.data, page.request))
         assert page.data[panel.banner] == ""
         assert seen[panel.anyway_cb]["visible"] is False
         assert page.data[panel.anyway_cb] is False
@@ -94,7 +94,7 @@ class TestLabelsByAModel:
         page.has_data()
         panel = page["label"]
         page.set((panel.model_dd, MODEL))
-        page.do(panel.on_model(page.data, page.request))
+        page.do(panel.on_warning(page.data, page.request))
         assert page.data[panel.banner] == ""
         marked = {ref: label for label, ref in panel.model_dd.choices}
         assert marked[EMBEDDED].endswith("⚠")
@@ -166,7 +166,7 @@ class TestLabelsByAModel:
         judge = Judge([], model)
         ask(page, judge)
         panel = page["label"]
-        page.do(panel.on_model(page.data, page.request))
+        page.do(panel.on_warning(page.data, page.request))
         assert told in page.data[panel.banner]
         page.do(panel.on_apply(page.data, page.request))
         assert told in page.data[panel.line]
@@ -175,7 +175,7 @@ class TestLabelsByAModel:
     def test_a_model_on_a_server_tells_no_probabilities(self, page: Page) -> None:
         ask(page, Judge([], "groq/some"))
         panel = page["label"]
-        page.do(panel.on_model(page.data, page.request))
+        page.do(panel.on_warning(page.data, page.request))
         assert "runs on a server" in page.data[panel.banner]
 
 
