@@ -28,7 +28,8 @@ class Piece:
     """News of one row: `text` is new text to append, counts are totals so far.
 
     `finish_reason` is set on the row's last piece: the others of its batch may go on.
-    `new_tokens` 0 with empty text means that computation of the prompt has begun.
+    `new_tokens` 0 with empty text means that computation of the prompt has begun, or, with
+    `waits_s` above 0, that a hosted engine waits that many seconds for its provider's limit.
     """
 
     row: int
@@ -36,6 +37,7 @@ class Piece:
     new_tokens: int
     seconds: float
     finish_reason: str = ""
+    waits_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ Kind = Literal["local", "groq", "server"]
 Task = Literal["answer", "reason", "teach", "translate", "fuse", "judge", "label"]
 TASKS: tuple[Task, ...] = ("answer", "reason", "teach", "translate", "fuse", "judge", "label")
 LANGUAGES = ("en", "ja", "zh")
+_HOSTED = re.compile(r"(?:groq|server(?::[A-Za-z0-9_-]{1,32})?)/\S[^\r\n]*")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
@@ -133,17 +134,18 @@ def list_models() -> tuple[ModelCard, ...]:
 def find_model(name: str, *, local_paths: bool = True) -> ModelCard:
     """The card of an id, or one made for a typed name.
 
-    A typed name is `groq/NAME`, `server/NAME`, a Hub id `owner/name`, or, with `local_paths`, an
-    existing folder or .gguf file. A public page passes False, so that no path is ever looked at.
+    A typed name is `groq/NAME`, `server/NAME` or `server:LAB/NAME`, a Hub id `owner/name`, or,
+    with `local_paths`, an existing folder or .gguf file. A public page passes False, so that no
+    path is ever looked at.
     """
     name = name.strip()
     for card in _MODELS:
         if name == card.id:
             return card
-    for kind in ("groq", "server"):
-        if name.startswith(f"{kind}/") and len(name) > len(kind) + 1:
-            hosted = name.removeprefix(f"{kind}/")
-            return ModelCard(id=name, label=hosted, kind=kind, tested=False)
+    if is_hosted(name):
+        provider, _, hosted = name.partition("/")
+        kind: Kind = "groq" if provider == "groq" else "server"
+        return ModelCard(id=name, label=hosted, kind=kind, tested=False)
     if local_paths and (found := _find_local(name)):
         return found
     if _HUB_ID.fullmatch(name) and ".." not in name and not name.endswith(".gguf"):
@@ -153,6 +155,16 @@ def find_model(name: str, *, local_paths: bool = True) -> ModelCard:
                 return replace(card, id=name, label=name, embedded=False) if card.embedded else card
         return ModelCard(id=name, label=name, hub_repo=name, tested=False)
     raise _unknown(name, local_paths)
+
+
+def is_hosted(name: str) -> bool:
+    """Whether a model's name means one on a server; never looks at the disk."""
+    return _HOSTED.fullmatch(name.strip()) is not None
+
+
+def provider_of(name: str) -> str:
+    """Whose server a hosted name means: "groq", "server" or "server:NAME"; "" for a local one."""
+    return name.strip().partition("/")[0] if is_hosted(name) else ""
 
 
 def find_layout(name: str) -> str:

@@ -20,6 +20,7 @@ from qeu.backends.folders import (
 )
 from qeu.backends.headers import DTYPE_BYTES
 from qeu.backends.wheel import Progress
+from qeu.core.deadline import within
 from qeu.core.errors import QeuError
 
 if TYPE_CHECKING:
@@ -76,23 +77,13 @@ class _Unreachable(Exception):
 def _probe(
     repo: str, revision: str | None, timeout_s: float, endpoint: str | None, token: str | None
 ) -> "ModelInfo":
-    """Ask the Hub about a repository, on a thread: a dead resolver can block beyond any timeout."""
-    result: list[ModelInfo | Exception] = []
-
-    def ask() -> None:
-        try:
-            result.append(_ask(repo, revision, timeout_s, endpoint, token))
-        except Exception as e:  # handed over to the caller's thread
-            result.append(e)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(min(2 * timeout_s, 9.5))
-    if not result:
-        raise _Unreachable(f"no answer within {2 * timeout_s:.0f} s")
-    if isinstance(result[0], Exception):
-        raise _explain(repo, revision, result[0]) from result[0]
-    return result[0]
+    """Ask the Hub about a repository, for as long as a person waits."""
+    try:
+        return within(
+            min(2 * timeout_s, 9.5), lambda: _ask(repo, revision, timeout_s, endpoint, token)
+        )
+    except Exception as e:
+        raise _explain(repo, revision, e) from e
 
 
 def _ask(

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from qeu.cli.arguments import add_category, add_sampling, read_sampling, read_texts
+from qeu.cli.loading import make_engines
 from qeu.cli.screen import ProgressLine, say, show_json
 from qeu.cli.sides import show_sides
 from qeu.core.errors import QeuError, UsageError
@@ -141,7 +142,6 @@ def read_comparison(args: argparse.Namespace) -> "Comparison":
 
 def run_compare(args: argparse.Namespace) -> int:
     """Run it, print it, keep it; Ctrl-C stops the computation and keeps what was written."""
-    from qeu.backends.shelf import Shelf
     from qeu.services.compare import results_json, start_comparison
     from qeu.store.workspace import Workspace
 
@@ -149,7 +149,7 @@ def run_compare(args: argparse.Namespace) -> int:
     settings = Settings.from_env(os.environ)
     # opened first: a run that cannot be kept should be refused before it costs anything
     workspace = None if args.no_store else Workspace(settings.home / "qeu.db")
-    run = start_comparison((args.make_shelf or Shelf)(settings), comparison)
+    run = start_comparison(make_engines(args), comparison)
     interrupted = _follow(run, ProgressLine(args.quiet))
     try:
         _keep(workspace, comparison, run)

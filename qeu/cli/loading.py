@@ -12,6 +12,7 @@ from qeu.core.errors import QeuError
 from qeu.core.settings import Settings
 
 if TYPE_CHECKING:
+    from qeu.backends.engines import Engines
     from qeu.backends.shelf import Shelf
     from qeu.backends.weights import Progress
 
@@ -20,10 +21,17 @@ INTERRUPTED = 130
 
 
 def make_shelf(args: argparse.Namespace) -> "Shelf":
-    """The models of this process; tests bring their own."""
+    """The local models of this process; tests bring their own."""
     from qeu.backends.shelf import Shelf
 
     return (args.make_shelf or Shelf)(Settings.from_env(os.environ))
+
+
+def make_engines(args: argparse.Namespace) -> "Engines":
+    """All models that this process can ask, with the keys of its environment."""
+    from qeu.backends.engines import open_engines
+
+    return open_engines(Settings.from_env(os.environ), os.environ, make_shelf(args))
 
 
 def told_load(line: ProgressLine, model: str) -> "Callable[[Progress], None]":

@@ -59,6 +59,8 @@ class Generation:
     `text` is all the model wrote, special tokens removed; `reasoning` and `answer` are its parts.
     Times in seconds; `ttft_s` counts from the start of computation to the first token, `wait_s`
     is the time in the queue before it. `error` holds a sentence where `finish_reason` is "error".
+    `thinking` is what a hosted model thought in a channel of its own: never our `reasoning`; its
+    tokens are among `new_tokens`.
     """
 
     text: str
@@ -81,6 +83,8 @@ class Generation:
     wait_s: float = 0.0
     # The prompt exactly as the model read it, special tokens included.
     prompt_text: str = ""
+    thinking: str = ""
+    thinking_tokens: int = 0
     token_ids: tuple[int, ...] = field(default=(), repr=False)
 
     def to_json(self) -> dict[str, object]:

@@ -55,7 +55,7 @@ class Live:
     Phases: queued → loading → waiting (others compute) → reading (the prompt) → writing →
     done | failed. `ended` is the finish reason once the text is complete, which may be before
     `generation` is there: that comes with the whole batch. `ahead` counts the runs before this
-    one while waiting.
+    one while waiting; `waits_s` is how long a hosted engine waits for its provider's limit.
     """
 
     ask: Ask
@@ -65,6 +65,7 @@ class Live:
     ttft_s: float = 0.0
     seconds: float = 0.0
     ahead: int = 0
+    waits_s: float = 0.0
     loading: str = ""
     loaded_share: float = 0.0
     context: int = 0

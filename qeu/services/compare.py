@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 
-from qeu.backends.shelf import Shelf
+from qeu.backends.engines import Engines
 from qeu.core.errors import UsageError
 from qeu.core.prompts import LAYOUTS, TARGETS
 from qeu.core.record import CATEGORIES, LANGUAGES, Record
@@ -119,9 +119,9 @@ class Comparison:
         return self
 
 
-def start_comparison(shelf: Shelf, comparison: Comparison) -> Run:
+def start_comparison(engines: Engines, comparison: Comparison) -> Run:
     """Begin; the caller polls the run and stops it when it goes away."""
-    return Run(shelf, comparison.asks(), exact=comparison.exact)
+    return Run(engines, comparison.asks(), exact=comparison.exact)
 
 
 def results_json(run: Run) -> dict[str, object]:

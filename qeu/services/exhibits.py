@@ -14,13 +14,14 @@ from pathlib import Path
 
 import qeu
 from qeu.core.errors import QeuError
+from qeu.services import shipped_data
 from qeu.services.compare import SIDES, Comparison
 from qeu.services.export import make_shareable
 from qeu.store.history import StoredComparison
 from qeu.store.workspace import dump_json
 
 EXHIBIT_VERSION = 1
-EXHIBITS_FILE = Path(qeu.__file__).resolve().parent.parent / "data" / "exhibits.jsonl"
+EXHIBITS_FILE = shipped_data.FOLDER / "exhibits.jsonl"
 _REAL_ENDS = ("stop", "length", "loop")
 
 

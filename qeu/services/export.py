@@ -66,7 +66,7 @@ _SNIPPET = '''\
 import hashlib
 import os
 
-from qeu.backends.shelf import Shelf
+from qeu.backends.engines import open_engines
 from qeu.core.settings import Settings
 from qeu.services.compare import Comparison, results_json, start_comparison
 
@@ -77,8 +77,8 @@ RECORDED = {recorded}
 
 
 def main() -> None:
-    shelf = Shelf(Settings.from_env(os.environ))
-    with start_comparison(shelf, Comparison.from_json(SETTINGS)) as run:
+    engines = open_engines(Settings.from_env(os.environ), os.environ)
+    with start_comparison(engines, Comparison.from_json(SETTINGS)) as run:
         run.wait()
     for side, result in results_json(run).items():
         print(f"== {{side}}: {{result['model']}} ({{result['finish_reason']}})")

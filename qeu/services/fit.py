@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from qeu.backends.base import Backend
-from qeu.backends.shelf import Shelf
+from qeu.backends.engines import Engines
 from qeu.core.errors import QeuError
 from qeu.core.prompts import Prompt
 from qeu.services.compare import Comparison
@@ -75,7 +75,7 @@ def cut_to_fit(backend: Backend, make_prompt: Callable[[str], Prompt], text: str
     return nice if count(len(nice)) <= limit else text[: _whole_character(text, low)].rstrip()
 
 
-def fit_comparison(shelf: Shelf, comparison: Comparison, room: int = 128) -> Comparison:
+def fit_comparison(engines: Engines, comparison: Comparison, room: int = 128) -> Comparison:
     """The comparison with its context cut until every side's prompt fits, `room` tokens free.
 
     Without a context the question itself is cut. A side that wants fewer new tokens needs less
@@ -83,7 +83,7 @@ def fit_comparison(shelf: Shelf, comparison: Comparison, room: int = 128) -> Com
     """
     name = "input" if comparison.input.strip() else "instruction"
     for index, ask in enumerate(comparison.asks()):
-        backend = shelf.load(ask.model_name, exact=comparison.exact)
+        backend = engines.load(ask.model_name, exact=comparison.exact)
         wanted = min(room, ask.sampling.max_new_tokens)
         if too_long(backend, ask.prompt(), wanted):
             text = cut_to_fit(

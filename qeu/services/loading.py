@@ -5,10 +5,10 @@ import threading
 from collections.abc import Iterator
 
 from qeu.backends.catalog import split_ref
-from qeu.backends.shelf import Shelf
+from qeu.backends.engines import Engines
 
 
-def load_with_progress(shelf: Shelf, model: str) -> Iterator[tuple[str, float]]:
+def load_with_progress(engines: Engines, model: str) -> Iterator[tuple[str, float]]:
     """Yield (step, share) until the model is loaded; raises what the load raised.
 
     The load goes on if the caller stops reading: a fetch half done would be done again.
@@ -17,7 +17,7 @@ def load_with_progress(shelf: Shelf, model: str) -> Iterator[tuple[str, float]]:
 
     def work() -> None:
         try:
-            shelf.load(
+            engines.load(
                 split_ref(model)[0],
                 progress=lambda p: news.put((p.step, p.done / p.total if p.total else 0.0)),
             )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from qeu.backends.shelf import Shelf
+from qeu.backends.engines import Engines
 from qeu.core.errors import UsageError
 from qeu.core.prompts import LAYOUTS
 from qeu.core.record import Record
@@ -65,6 +65,6 @@ def worded_role(role_id: str, wordings: Mapping[str, str]) -> Role:
     return Role(role_id, edited) if edited else ROLES[role_id]
 
 
-def start_roles(shelf: Shelf, round_: FourRoles) -> Run:
+def start_roles(engines: Engines, round_: FourRoles) -> Run:
     """Begin: one run, one batch of four rows; the caller polls it and stops it in the end."""
-    return Run(shelf, round_.asks(), exact=round_.exact)
+    return Run(engines, round_.asks(), exact=round_.exact)

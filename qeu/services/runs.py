@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from qeu.backends.base import Backend, Piece, Prepared, Row
 from qeu.backends.catalog import split_ref
-from qeu.backends.shelf import Shelf
+from qeu.backends.engines import Engines
 from qeu.backends.weights import Progress
 from qeu.core.errors import QeuError
 from qeu.core.generation import Generation
@@ -48,11 +48,11 @@ class Run:
     """
 
     def __init__(
-        self, shelf: Shelf, asks: Sequence[Ask], exact: bool = False, patience_s: float = 60.0
+        self, engines: Engines, asks: Sequence[Ask], exact: bool = False, patience_s: float = 60.0
     ) -> None:
         if len({ask.key for ask in asks}) != len(asks):
             raise ValueError("two asks of one run have the same key")
-        self._shelf = shelf
+        self._engines = engines
         self._exact = exact
         self._news: queue.SimpleQueue[tuple[str, str, object]] = queue.SimpleQueue()
         self._stops = {ask.key: threading.Event() for ask in asks}
@@ -64,7 +64,7 @@ class Run:
         self.live = {ask.key: Live(ask) for ask in asks}
         # what cannot be meant is refused here, before a plan looks at models and memory
         self._rows = {ask.key: self._row(ask) for ask in asks}
-        self.plan: Plan = make_plan([ask.model_name for ask in asks], shelf, exact)
+        self.plan: Plan = make_plan([ask.model_name for ask in asks], engines, exact)
         self._thread = threading.Thread(target=self._work, name="qeu-run", daemon=True)
         self._thread.start()
 
@@ -122,7 +122,10 @@ class Run:
         if live.finished:
             return
         if isinstance(value, Piece):
+            live.waits_s = value.waits_s
             live.phase = "writing" if value.new_tokens else "reading"
+            if value.waits_s:
+                live.phase = "waiting"
             if value.new_tokens and not live.new_tokens:
                 live.ttft_s = value.seconds
             live.text += value.text
@@ -145,15 +148,35 @@ class Run:
     # -- computing side ----------------------------------------------------------------------
 
     def _work(self) -> None:
+        beside = [
+            threading.Thread(target=self._work_hosted, args=(name,), name="qeu-hosted", daemon=True)
+            for name in self.plan.hosted
+        ]
         try:
+            for thread in beside:
+                thread.start()
             for stage in self.plan.stages:
-                asks = (live.ask for live in self.live.values())
-                keys = [ask.key for ask in asks if ask.model_name == stage.model]
+                keys = self._keys_of(stage.model)
                 with self._explained(keys, stage.model):
                     self._work_stage(stage, keys)
+            for thread in beside:
+                thread.join()
         finally:
             # whatever happened above, nobody may wait for news that never comes
             self._end(list(self.live), "The computation ended without a result; the log says why.")
+
+    def _keys_of(self, model_name: str) -> list[str]:
+        return [key for key, live in self.live.items() if live.ask.model_name == model_name]
+
+    def _work_hosted(self, name: str) -> None:
+        """A hosted model computes elsewhere: no turn, no memory, nobody to wait for."""
+        keys = self._keys_of(name)
+        with self._explained(keys, name):
+            stop = _AllOf([self._stops[key] for key in keys])
+            self._tell(keys, "loading", ("connect", 0.0))
+            model = self._load(name, keys, stop)
+            if keys := self._prepare(model, name, keys):
+                self._generate(model, keys)
 
     @contextmanager
     def _explained(self, keys: Sequence[str], model_name: str) -> Iterator[None]:
@@ -194,14 +217,10 @@ class Run:
             # with the turn in hand, nobody computes on what must go
             with self._turn(keys, stop):
                 for other in () if stop.is_set() else stage.unload:
-                    self._shelf.unload(other)
+                    self._engines.unload(other)
         self._tell(keys, "loading", ("start", 0.0))
         model = self._load(stage.model, keys, stop)
-        for key in keys:
-            with self._explained([key], stage.model):
-                self._tell([key], "context", model.context)
-                self._tell([key], "prepared", model.prepare(self._rows[key].prompt))
-        keys = [key for key in keys if key not in self._ended]
+        keys = self._prepare(model, stage.model, keys)
         if not keys or stop.is_set():
             return self._end(keys, "")
         self._tell(keys, "waiting", 0)
@@ -210,28 +229,39 @@ class Run:
                 return self._end(keys, "")
             if self._waited:  # meanwhile another run may have unloaded it
                 model = self._load(stage.model, keys, stop)
-            done = model.generate(
-                [self._rows[key] for key in keys],
-                lambda piece: self._tell([keys[piece.row]], "", piece),
-                exact=self._exact,
-            )
+            self._generate(model, keys)
+        return None
+
+    def _prepare(self, model: Backend, name: str, keys: Sequence[str]) -> list[str]:
+        """Tell of every prompt as the model will read it; the keys that are not over already."""
+        for key in keys:
+            with self._explained([key], name):
+                self._tell([key], "context", model.context)
+                self._tell([key], "prepared", model.prepare(self._rows[key].prompt))
+        return [key for key in keys if key not in self._ended]
+
+    def _generate(self, model: Backend, keys: Sequence[str]) -> None:
+        done = model.generate(
+            [self._rows[key] for key in keys],
+            lambda piece: self._tell([keys[piece.row]], "", piece),
+            exact=self._exact,
+        )
         for key, generation in zip(keys, done, strict=True):
             self._finish(key, "", generation)
-        return None
 
     def _load(self, name: str, keys: Sequence[str], stop: "_AllOf") -> Backend:
         def tell(progress: Progress) -> None:
             share = progress.done / progress.total if progress.total else 0.0
             self._tell(keys, "loading", (progress.step, share))
 
-        return self._shelf.load(name, exact=self._exact, progress=tell, stop=stop)
+        return self._engines.load(name, exact=self._exact, progress=tell, stop=stop)
 
     def _turn(self, keys: Sequence[str], stop: "_AllOf") -> AbstractContextManager[bool]:
         def tell(ahead: int) -> None:
             self._waited = self._waited or ahead > 0
             self._tell(keys, "waiting", ahead)
 
-        return self._shelf.queue.turn(stop, tell)
+        return self._engines.queue.turn(stop, tell)
 
     def _row(self, ask: Ask) -> Row:
         adapter = split_ref(ask.model)[1]

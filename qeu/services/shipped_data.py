@@ -14,10 +14,10 @@ NAME = "shipped"
 LICENCE = "MIT"
 # The name of a file is the split of its rows.
 SPLITS = ("train", "validation")
-_FOLDER = Path(qeu.__file__).resolve().parent.parent / "data"
+FOLDER = Path(qeu.__file__).resolve().parent.parent / "data"
 
 
-def find_shipped(folder: Path = _FOLDER) -> dict[str, Path]:
+def find_shipped(folder: Path = FOLDER) -> dict[str, Path]:
     """The files by split; empty unless all are there."""
     files = {split: folder / f"{split}.jsonl" for split in SPLITS}
     return files if all(path.is_file() for path in files.values()) else {}
@@ -26,7 +26,7 @@ def find_shipped(folder: Path = _FOLDER) -> dict[str, Path]:
 def import_shipped(
     workspace: Workspace,
     name: str = NAME,
-    folder: Path = _FOLDER,
+    folder: Path = FOLDER,
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[Dataset, list[ImportReport]]:
     """Bring the shipped files into a data set; doing it again brings nothing twice.

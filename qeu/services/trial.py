@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from qeu.backends.catalog import ModelCard
-from qeu.backends.shelf import Shelf
+from qeu.backends.engines import Engines
 from qeu.core.errors import UsageError
 from qeu.core.prompts import LAYOUTS
 from qeu.core.record import Record
@@ -152,9 +152,9 @@ def cell_record(item: TrialItem, cell: Cell) -> Record:
     )
 
 
-def start_trial(shelf: Shelf, trial: Trial) -> Run:
+def start_trial(engines: Engines, trial: Trial) -> Run:
     """Begin: one run, one batch; the caller polls it and stops it in the end."""
-    return Run(shelf, trial.asks(), exact=trial.exact)
+    return Run(engines, trial.asks(), exact=trial.exact)
 
 
 def unfit_languages(card: ModelCard, trial: Trial) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,9 +1,9 @@
 """Data sets of the Hugging Face Hub: read one row by row, push one with its card."""
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from qeu.core.deadline import within
 from qeu.core.errors import QeuError
 
 _OFFLINE = "Check the id, the network and, for a gated data set, HF_TOKEN."
@@ -35,36 +35,20 @@ def read_hub(
 
 def _find(name: str) -> str:
     """The id if the Hub knows it, else the folder of the cached copy."""
-    from huggingface_hub import constants
+    from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
-    if not constants.HF_HUB_OFFLINE:
+    if constants.HF_HUB_OFFLINE:
+        return _find_cached(name)
+    try:
         # asked first: the library alone takes 24 s over its retries
-        problem = _probe(name)
-        if problem is None:
-            return name
-        if isinstance(problem, RepositoryNotFoundError | HFValidationError):
-            raise QeuError(f"The Hub has no data set {name!r} for this account. {_OFFLINE}")
-    return _find_cached(name)
-
-
-def _probe(name: str) -> Exception | None:
-    """Ask on a thread: a dead resolver can block beyond any timeout."""
-    from huggingface_hub import HfApi
-
-    found: list[Exception | None] = []
-
-    def ask() -> None:
-        try:
-            HfApi().dataset_info(name, timeout=PROBE_S)
-            found.append(None)
-        except Exception as error:
-            found.append(error)
-
-    thread = threading.Thread(target=ask, name="qeu-hub-probe", daemon=True)
-    thread.start()
-    thread.join(2 * PROBE_S - 0.5)
-    return found[0] if found else TimeoutError(f"no answer within {2 * PROBE_S:.0f} s")
+        within(2 * PROBE_S - 0.5, lambda: HfApi().dataset_info(name, timeout=PROBE_S))
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise QeuError(f"The Hub has no data set {name!r} for this account. {_OFFLINE}") from error
+    except Exception:
+        # the network's own errors are of many kinds: a copy that is here will do
+        return _find_cached(name)
+    return name
 
 
 def _find_cached(name: str) -> str:

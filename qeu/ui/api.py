@@ -22,6 +22,7 @@ def add_api(context: Context) -> None:
         layout: str = "",
         sampling: dict | None = None,
         exact: bool = False,
+        request: gr.Request = None,  # type: ignore[assignment]  # gradio hands it in
     ) -> dict:
         """Ask two models the same question and wait for both texts.
 
@@ -52,7 +53,7 @@ def add_api(context: Context) -> None:
         )
         for side in sides:
             context.check_model(side.model)
-        run = start_comparison(context.shelf, Comparison.from_json(comparison.to_json()))
+        run = start_comparison(context.engines(request), Comparison.from_json(comparison.to_json()))
         run.wait()
         return results_json(run)
 

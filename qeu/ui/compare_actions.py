@@ -49,7 +49,7 @@ class CompareActions:
         session, language = self.context.sessions.of(request), language_of(request)
         try:
             comparison = self.read(data)
-            run = start_comparison(self.context.shelf, comparison)
+            run = start_comparison(self.context.engines(request), comparison)
         except QeuError as error:
             session.stop(PLACE)
             yield self.view.show_notice(tell(str(error), language), "error")
@@ -142,7 +142,7 @@ class CompareActions:
         """Shorten the context until every side's prompt fits its model."""
         language = language_of(request)
         try:
-            comparison = fit_comparison(self.context.shelf, self.read(data))
+            comparison = fit_comparison(self.context.engines(request), self.read(data))
         except QeuError as error:
             return self.view.show_notice(tell(str(error), language), "error")
         return {

@@ -2,16 +2,22 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
 from qeu.backends.catalog import list_models, split_ref
+from qeu.backends.engines import Engines
+from qeu.backends.keyring import Keyring
 from qeu.backends.shelf import Shelf
 from qeu.core.errors import QeuError
 from qeu.core.settings import Settings
 from qeu.store.workspace import Workspace
 from qeu.ui.preload import Preload
 from qeu.ui.sessions import Sessions
+
+if TYPE_CHECKING:
+    from qeu.backends.hosted_pool import HostedPool
 
 DEFAULT_MODEL = "smollm2-135m"
 
@@ -22,7 +28,24 @@ class Context:
 
     settings: Settings
     shelf: Shelf
+    keyring: Keyring = field(default_factory=Keyring)
     sessions: Sessions = field(default_factory=Sessions)
+
+    @cached_property
+    def pool(self) -> "HostedPool":
+        """Hosted models: what every page shares of them are clients, lists and rate limits."""
+        from qeu.backends.hosted_pool import HostedPool
+
+        return HostedPool()
+
+    def keyring_of(self, request: gr.Request) -> Keyring:
+        """The keys and addresses that this visitor may use."""
+        own = self.sessions.of(request).keyring
+        return self.keyring if own is None else own
+
+    def engines(self, request: gr.Request) -> Engines:
+        """All models that this visitor can ask."""
+        return Engines(self.shelf, self.pool, self.keyring_of(request), self.settings.adapters)
 
     @cached_property
     def preload(self) -> Preload:

@@ -1,6 +1,7 @@
 """What a side shows, as HTML: its state line, its checks, its texts, its prompt, its receipt."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 from qeu.core.contract import Check
 from qeu.core.generation import Generation
@@ -33,11 +34,15 @@ def state_line(live: Live, language: str) -> tuple[str, str]:
         share = f" {live.loaded_share:.0%}" if live.loaded_share else ""
         return text("side.loading", language, step=step) + share, "busy"
     if live.phase == "waiting":
+        if live.waits_s:
+            return text("side.limited", language, seconds=ceil(live.waits_s)), "busy"
         if live.ahead:
             return text("side.waiting", language, ahead=live.ahead), "busy"
         return text("side.starting", language), "busy"
     if live.phase == "reading":
         tokens = live.prepared.tokens if live.prepared else 0
+        if not tokens:  # a server counts them and tells at the end
+            return text("side.sent", language), "busy"
         return text("side.reading", language, tokens=tokens), "busy"
     facts = [
         text("side.tokens", language, count=live.new_tokens),
@@ -71,7 +76,18 @@ def text_html(live: Live | None, language: str) -> str:
         pieces.append(_part("answer", answer, checks.get("answer", ()), live, language))
     if live.ask.target == "answer":
         pieces.append(_part("answer", answer, checks.get("answer", ()), live, language))
-    return "".join(pieces)
+    return _thinking(live.generation, language) + "".join(pieces)
+
+
+def _thinking(generation: Generation | None, language: str) -> str:
+    """What a hosted model thought in a channel of its own: folded, and no part of the text."""
+    if generation is None or not generation.thinking:
+        return ""
+    title = text("text.thinking", language, tokens=f"{generation.thinking_tokens:,}")
+    return (
+        f'<details class="q-thinking"><summary>{escape(title)}</summary>'
+        f'<div dir="auto">{escape(generation.thinking)}</div></details>'
+    )
 
 
 def chips_html(checks: Mapping[str, Sequence[Check]], language: str) -> str:

@@ -10,6 +10,17 @@ from qeu.ui.strings import text
 
 def plan_text(plan: Plan, language: str) -> str:
     """How the models share the machine, with the numbers that decided it."""
+    hosted = text("list.comma", language).join(plan.hosted)
+    if plan.kind == "hosted":
+        return text("plan.hosted", language, models=hosted)
+    if hosted and plan.kind == "one_batch":
+        here = plan.stages[0].model
+        return text("plan.one_beside", language, model=here, models=hosted)
+    beside = text("plan.beside", language, models=hosted) if hosted else ""
+    return _local_text(plan, language) + beside
+
+
+def _local_text(plan: Plan, language: str) -> str:
     names = [stage.model for stage in plan.stages]
     if plan.kind == "one_batch":
         return text("plan.one_batch", language, model=names[0])

@@ -187,7 +187,7 @@ class RolesTab:
         try:
             round_ = self.read(data)
             self.context.check_model(round_.model)
-            run = start_roles(self.context.shelf, round_)
+            run = start_roles(self.context.engines(request), round_)
         except QeuError as error:
             session.stop(PLACE)
             yield {self.notice: notice_html(tell(str(error), language), "error")}

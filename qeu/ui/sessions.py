@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import gradio as gr
 
+from qeu.backends.keyring import Keyring
 from qeu.services.runs import Live, Run
 from qeu.store.workspace import Workspace
 from qeu.ui.strings import COOKIE, pick_language
@@ -18,6 +19,8 @@ class Session:
     runs: dict[str, Run] = field(default_factory=dict)
     shown: dict[str, Mapping[str, Live]] = field(default_factory=dict)
     workspace: Workspace | None = None
+    # Keys and addresses as this visitor has them; None: those of the environment.
+    keyring: Keyring | None = None
     # What a panel has found out for its next step, by the panel's name.
     kept: dict[str, object] = field(default_factory=dict)
     _opening: threading.Lock = field(default_factory=threading.Lock)

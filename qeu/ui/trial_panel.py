@@ -190,7 +190,7 @@ class TrialPanel:
         try:
             trial = self.read(data)
             self.context.check_model(trial.model)
-            run = start_trial(self.context.shelf, trial)
+            run = start_trial(self.context.engines(request), trial)
         except QeuError as error:
             session.stop(PLACE)
             yield {self.notice: notice_html(tell(str(error), language), "error")}

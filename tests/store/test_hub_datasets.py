@@ -1,7 +1,7 @@
 """A data set of the Hub from a cache folder as the Hub's own client writes one; no network."""
 
 import json
-import time
+import threading
 from pathlib import Path
 
 import pytest
@@ -45,7 +45,7 @@ def test_the_cached_copy_is_read_where_the_hub_does_not_answer(
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
-    monkeypatch.setattr(hub_datasets, "_probe", lambda name: ConnectionError("no route"))
+    answer_with(monkeypatch, ConnectionError("no route"))
     workspace = Workspace(tmp_path / "qeu.db")
     report = import_hub(workspace, "owner/questions", "d")
     assert (report.imported, list(report.rejected)) == (7, [])
@@ -67,14 +67,31 @@ def test_an_unknown_data_set_is_told_at_once(
     from huggingface_hub.errors import HFValidationError
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(hub_datasets, "_probe", lambda name: HFValidationError("bad id"))
+    answer_with(monkeypatch, HFValidationError("bad id"))
     with pytest.raises(QeuError, match="has no data set 'owner/questions'"):
         next(iter(hub_datasets.read_hub("owner/questions")))
 
 
-def test_a_hub_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_hangs_is_given_up_for_the_copy_that_is_here(
+    hub_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import HfApi, constants
+
+    over = threading.Event()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub_datasets, "PROBE_S", 0.3)
+    monkeypatch.setattr(HfApi, "dataset_info", lambda *args, **kwargs: over.wait())
+    try:
+        assert Path(hub_datasets._find("owner/questions")).is_dir()
+    finally:
+        over.set()
+
+
+def answer_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Let the Hub's client fail like this, as it does on a machine without a network."""
     from huggingface_hub import HfApi
 
-    monkeypatch.setattr(hub_datasets, "PROBE_S", 0.3)
-    monkeypatch.setattr(HfApi, "dataset_info", lambda *args, **kwargs: time.sleep(5))
-    assert isinstance(hub_datasets._probe("owner/questions"), TimeoutError)
+    def fail(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr(HfApi, "dataset_info", fail)
