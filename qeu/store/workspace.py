@@ -96,6 +96,35 @@ MIGRATIONS = (
     ALTER TABLE datasets_new RENAME TO datasets;
     CREATE UNIQUE INDEX datasets_name ON datasets (name) WHERE removed = '';
     """,
+    """
+    CREATE TABLE translations (
+        key TEXT NOT NULL, revision TEXT NOT NULL, model TEXT NOT NULL, at TEXT NOT NULL,
+        text TEXT NOT NULL, PRIMARY KEY (key, revision)
+    );
+    """,
+    """
+    CREATE TABLE generations (
+        key TEXT NOT NULL PRIMARY KEY, at TEXT NOT NULL, model TEXT NOT NULL, data TEXT NOT NULL
+    );
+    CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, dataset INTEGER NOT NULL,
+        spec TEXT NOT NULL, state TEXT NOT NULL, note TEXT NOT NULL DEFAULT '',
+        owner TEXT NOT NULL DEFAULT '', wakes TEXT NOT NULL DEFAULT '',
+        seconds REAL NOT NULL DEFAULT 0
+    );
+    CREATE TABLE job_items (
+        job INTEGER NOT NULL, number INTEGER NOT NULL, record INTEGER NOT NULL,
+        version INTEGER NOT NULL, source INTEGER NOT NULL, sample INTEGER NOT NULL,
+        state TEXT NOT NULL DEFAULT 'todo', attempts INTEGER NOT NULL DEFAULT 0,
+        cached INTEGER NOT NULL DEFAULT 0, asked TEXT NOT NULL DEFAULT '',
+        key TEXT NOT NULL DEFAULT '', broken TEXT NOT NULL DEFAULT '',
+        reason TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (job, number)
+    ) WITHOUT ROWID;
+    CREATE INDEX job_items_state ON job_items (job, state, source, number);
+    CREATE INDEX job_items_record ON job_items (job, record);
+    CREATE INDEX job_items_asked ON job_items (asked) WHERE asked != '';
+    """,
 )
 
 # How long one process waits for another's transaction before it gives up.
