@@ -60,7 +60,9 @@ class Generation:
     Times in seconds; `ttft_s` counts from the start of computation to the first token, `wait_s`
     is the time in the queue before it. `error` holds a sentence where `finish_reason` is "error".
     `thinking` is what a hosted model thought in a channel of its own: never our `reasoning`; its
-    tokens are among `new_tokens`.
+    tokens are among `new_tokens`. `trouble` tells programs what kind of failure it was: "" is of
+    this request alone, "engine" (unreachable, silent), "key" (refused), "limit" (of a day or so,
+    which ends at `again_at`, UTC) will meet the next request too.
     """
 
     text: str
@@ -85,6 +87,8 @@ class Generation:
     prompt_text: str = ""
     thinking: str = ""
     thinking_tokens: int = 0
+    trouble: str = ""
+    again_at: str = ""
     token_ids: tuple[int, ...] = field(default=(), repr=False)
 
     def to_json(self) -> dict[str, object]:

@@ -56,9 +56,10 @@ class JobSpec:
         """Whether the texts are reasonings, held to their contract."""
         return self.target in REASONING_TARGETS
 
-    def sampling_of(self, sample: int) -> Sampling:
-        """The settings of the n-th text for a record, from 0: another seed each."""
-        return replace(self.sampling, seed=(self.sampling.seed + sample) % MAX_SEED)
+    def sampling_of(self, sample: int, attempt: int = 1) -> Sampling:
+        """The settings of the n-th text for a record, from 0: another seed each, and each time."""
+        seed = self.sampling.seed + sample + MOST_SAMPLES * (attempt - 1)
+        return replace(self.sampling, seed=seed % MAX_SEED)
 
     def problems(self) -> list[str]:
         """All that cannot be meant, each as one sentence."""

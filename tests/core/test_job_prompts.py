@@ -111,6 +111,7 @@ def test_a_spec_comes_back_from_its_plain_values():
     )  # fmt: skip
     assert JobSpec.from_json(spec.to_json()) == spec
     assert [spec.sampling_of(n).seed for n in range(3)] == [7, 8, 9]
+    assert len({spec.sampling_of(n, k).seed for n in range(3) for k in (1, 2, 3)}) == 9
 
 
 @pytest.mark.parametrize(
