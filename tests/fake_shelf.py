@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from qeu.backends.base import EchoBackend, Piece, Row
 from qeu.backends.catalog import find_model
@@ -135,6 +136,7 @@ class FakeShelf:
         self.on_load: Callable[[str, StopSign], None] = lambda name, stop: None
         self.steps: tuple[Step, ...] = ()
         self.in_memory: set[str] = set()
+        self.adapters, self.local_paths = Path("no-adapters-here"), True
 
     def load(self, model_id, *, exact=False, progress=None, stop=None) -> ScriptedBackend:
         """The model, after its steps were told."""

@@ -62,6 +62,17 @@ class Prepared:
         return len(self.token_ids)
 
 
+@dataclass(frozen=True)
+class EngineIdentity:
+    """The engine as part of a cache key; `base_url` None is a local model."""
+
+    model: str
+    revision: str
+    dtype: str
+    adapter_hash: str | None = None
+    base_url: str | None = None
+
+
 class Backend(Protocol):
     """An engine with one loaded base model (or one hosted model)."""
 
@@ -78,12 +89,18 @@ class Backend(Protocol):
         emit: Callable[[Piece], None] | None = None,
         *,
         exact: bool = False,
+        on_done: Callable[[int, Generation], None] | None = None,
     ) -> list[Generation]:
         """Run all rows together; one generation a row, in their order.
 
         A row that fails has finish reason "error" and a sentence; the others go on.
-        `emit` is called on the computing thread and must be quick.
+        `emit` is called on the computing thread and must be quick; so is `on_done`, with each
+        row's number and generation as soon as it has ended, which may be long before the last.
         """
+        ...
+
+    def identify(self, adapter: str | None) -> EngineIdentity:
+        """What a text depends on beside its request; raises QeuError for an unknown adapter."""
         ...
 
 
@@ -104,9 +121,19 @@ class EchoBackend:
         emit: Callable[[Piece], None] | None = None,
         *,
         exact: bool = False,
+        on_done: Callable[[int, Generation], None] | None = None,
     ) -> list[Generation]:
         """Echo every row, honouring `max_new_tokens` (words) and each row's stop."""
-        return [self._echo(index, row, emit, exact, len(rows)) for index, row in enumerate(rows)]
+        found = []
+        for index, row in enumerate(rows):
+            found.append(self._echo(index, row, emit, exact, len(rows)))
+            if on_done:
+                on_done(index, found[-1])
+        return found
+
+    def identify(self, adapter: str | None) -> EngineIdentity:
+        """Always the same one."""
+        return EngineIdentity("echo", "0", "none", adapter)
 
     def _echo(
         self,

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 class Engines:
     """A shelf and a pool of hosted models, seen with one visitor's keys. Cheap to make.
 
-    `adapters` is the folder that names of adapters are looked up in.
+    `adapters` is the folder that names of adapters are looked up in; `local_paths` False allows
+    no other place on this machine.
     """
+
+    local_paths = True
 
     def __init__(
         self, shelf: Shelf, pool: "HostedPool", keyring: Keyring, adapters: Path = Path("adapters")
@@ -76,7 +79,7 @@ class Engines:
 
 
 def open_engines(
-    settings: Settings, environ: Mapping[str, str], shelf: Shelf | None = None
+    settings: Settings, environ: Mapping[str, str], shelf: "Shelf | None" = None
 ) -> Engines:
     """The engines of one program with the keys of its environment; `shelf` None makes one."""
     from qeu.backends.hosted_pool import HostedPool

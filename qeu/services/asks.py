@@ -19,6 +19,7 @@ class Ask:
 
     `key` names it among its run ("left", "creator", …); `model` is `NAME` or `NAME@ADAPTER`;
     `layout` empty takes the model's own; `expected_language` empty takes what the role implies.
+    `own_layout` is what the model's adapter learned, "" where nobody knows.
     """
 
     key: str
@@ -31,6 +32,7 @@ class Ask:
     use_reasoning: bool = True
     expected_language: str = ""
     logician: Role = ROLES["logician"]
+    own_layout: str = ""
 
     @property
     def model_name(self) -> str:
@@ -39,7 +41,7 @@ class Ask:
 
     def chosen_layout(self) -> str:
         """The layout that will be used."""
-        return self.layout or find_layout(self.model_name)
+        return self.layout or self.own_layout or find_layout(self.model_name)
 
     def prompt(self) -> Prompt:
         """The prompt as `render` makes it; raises QeuError for an empty question."""

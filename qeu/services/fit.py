@@ -10,7 +10,7 @@ from qeu.backends.engines import Engines
 from qeu.core.errors import QeuError
 from qeu.core.prompts import Prompt
 from qeu.services.compare import Comparison
-from qeu.services.runs import Ask
+from qeu.services.runs import Ask, settle_layout
 
 # First guess of a text's length in characters from a number of tokens; English has about four.
 CHARACTERS_PER_TOKEN = 4
@@ -83,20 +83,26 @@ def fit_comparison(engines: Engines, comparison: Comparison, room: int = 128) ->
     """
     name = "input" if comparison.input.strip() else "instruction"
     for index, ask in enumerate(comparison.asks()):
+        ask = settle_layout(ask, engines)
         backend = engines.load(ask.model_name, exact=comparison.exact)
         wanted = min(room, ask.sampling.max_new_tokens)
         if too_long(backend, ask.prompt(), wanted):
             text = cut_to_fit(
-                backend, _prompt_maker(comparison, index, name), getattr(comparison, name), wanted
+                backend,
+                _prompt_maker(comparison, index, name, ask.own_layout),
+                getattr(comparison, name),
+                wanted,
             )
             comparison = replace(comparison, **{name: text})
     return comparison
 
 
-def _prompt_maker(comparison: Comparison, index: int, name: str) -> Callable[[str], Prompt]:
+def _prompt_maker(
+    comparison: Comparison, index: int, name: str, own_layout: str
+) -> Callable[[str], Prompt]:
     def make(text: str) -> Prompt:
         ask: Ask = replace(comparison, **{name: text}).asks()[index]
-        return ask.prompt()
+        return replace(ask, own_layout=own_layout).prompt()
 
     return make
 

@@ -1,9 +1,8 @@
 """The requests of a bulk job: one record becomes a prompt, a row for the engine, and its hash."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
-from qeu.backends.base import Backend
+from qeu.backends.base import EngineIdentity
 from qeu.backends.catalog import find_layout, split_ref
 from qeu.core.contract import Check, check_answer, check_reasoning
 from qeu.core.job_prompts import job_prompt
@@ -12,28 +11,6 @@ from qeu.core.prompts import Prompt
 from qeu.core.record import Record
 from qeu.core.request import Request, hash_json
 from qeu.core.sampling import Sampling
-
-
-class JobEngine(Backend, Protocol):
-    """What a job must know of an engine beside asking it."""
-
-    revision: str
-    dtype: str
-
-    def identify(self, adapter: str | None) -> "EngineIdentity":
-        """What the text depends on beside the request itself."""
-        ...
-
-
-@dataclass(frozen=True)
-class EngineIdentity:
-    """The engine as part of a cache key; `base_url` None is a local model."""
-
-    model: str
-    revision: str
-    dtype: str
-    adapter_hash: str | None = None
-    base_url: str | None = None
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from qeu.backends.base import Row
+from qeu.backends.base import Backend, Row
 from qeu.backends.catalog import is_hosted, split_ref
 from qeu.backends.engines import Engines
 from qeu.core.errors import QeuError
 from qeu.core.generation import Generation
 from qeu.core.job_prompts import retry_feedback
 from qeu.core.record import Record
-from qeu.services.job_requests import Asked, JobEngine, SourceRequests
+from qeu.services.job_requests import Asked, SourceRequests
 from qeu.services.job_tally import Tally
 from qeu.store.generations import KEPT_ENDS, find_generations
 from qeu.store.job_items import Item, Outcome, find_answered, next_items, store_outcomes
@@ -160,7 +160,7 @@ class JobWorker:
     def _work(self, at: int, source: str) -> Halt | None:
         model = split_ref(source)[0]
         waits = iter(self._patience_s)
-        engine: JobEngine | None = None
+        engine: Backend | None = None
         while not self._over.is_set():
             items = next_items(self._workspace, self.job, at, TOGETHER)
             if not items:
@@ -184,11 +184,11 @@ class JobWorker:
             self._stops[at].clear()
         return None
 
-    def _load(self, model: str) -> JobEngine:
+    def _load(self, model: str) -> Backend:
         exact = self.job.spec.exact
-        return self._engines.load(model, exact=exact, stop=self._over)  # type: ignore[return-value]
+        return self._engines.load(model, exact=exact, stop=self._over)
 
-    def _requests(self, engine: JobEngine, source: str) -> SourceRequests:
+    def _requests(self, engine: Backend, source: str) -> SourceRequests:
         return SourceRequests(self.job.spec, source, engine.identify(split_ref(source)[1]))
 
     def _open(self, items: Sequence[Item], requests: SourceRequests) -> list[_Task]:
@@ -232,7 +232,7 @@ class JobWorker:
         return open_tasks
 
     def _run_tasks(
-        self, at: int, engine: JobEngine, requests: SourceRequests, tasks: list[_Task]
+        self, at: int, engine: Backend, requests: SourceRequests, tasks: list[_Task]
     ) -> Halt | None:
         """Bring tasks to their end, round by round of attempts."""
         while tasks and not self._stops[at].is_set():
@@ -253,7 +253,7 @@ class JobWorker:
         return None
 
     def _compute(
-        self, engine: JobEngine, requests: SourceRequests, tasks: list[_Task], batch: "_Batch"
+        self, engine: Backend, requests: SourceRequests, tasks: list[_Task], batch: "_Batch"
     ) -> None:
         rows = [
             Row(task.asked.prompt, task.asked.sampling, requests.adapter, self._stops[batch.at])

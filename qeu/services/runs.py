@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 
 from qeu.backends.base import Backend, Piece, Prepared, Row
 from qeu.backends.catalog import split_ref
@@ -17,6 +18,7 @@ from qeu.backends.engines import Engines
 from qeu.backends.weights import Progress
 from qeu.core.errors import QeuError
 from qeu.core.generation import Generation
+from qeu.services.adapters import layout_warning, own_layout
 from qeu.services.asks import (
     Ask,
     Live,
@@ -61,6 +63,8 @@ class Run:
         self._waited = False
         self._patience_s = patience_s
         self._polled = time.monotonic()
+        asks = [settle_layout(ask, engines) for ask in asks]
+        self.warnings = {ask.key: w for ask in asks if (w := warn_of_layout(ask, engines))}
         self.live = {ask.key: Live(ask) for ask in asks}
         # what cannot be meant is refused here, before a plan looks at models and memory
         self._rows = {ask.key: self._row(ask) for ask in asks}
@@ -247,7 +251,7 @@ class Run:
             exact=self._exact,
         )
         for key, generation in zip(keys, done, strict=True):
-            self._finish(key, "", generation)
+            self._finish(key, "", _noted(generation, self.warnings.get(key, "")))
 
     def _load(self, name: str, keys: Sequence[str], stop: "_AllOf") -> Backend:
         def tell(progress: Progress) -> None:
@@ -266,6 +270,30 @@ class Run:
     def _row(self, ask: Ask) -> Row:
         adapter = split_ref(ask.model)[1]
         return Row(ask.prompt(), ask.sampling.checked(), adapter, self._stops[ask.key])
+
+
+def settle_layout(ask: Ask, engines: Engines) -> Ask:
+    """The ask with the layout that its adapter learned, where none is chosen."""
+    if ask.layout or "@" not in ask.model:
+        return ask
+    learned = own_layout(engines.adapters, ask.model, local_paths=engines.local_paths)
+    return replace(ask, own_layout=learned[0]) if learned else ask
+
+
+def warn_of_layout(ask: Ask, engines: Engines) -> str:
+    """Where an adapter is asked otherwise than it learned, a sentence that says so; else ""."""
+    if "@" not in ask.model:
+        return ""
+    return layout_warning(
+        ask.layout, ask.target, ask.model, engines.adapters, local_paths=engines.local_paths
+    )
+
+
+def _noted(generation: Generation, warning: str) -> Generation:
+    receipt = generation.receipt
+    if not warning or receipt is None:
+        return generation
+    return replace(generation, receipt=replace(receipt, notes=(warning, *receipt.notes)))
 
 
 class _AllOf:

@@ -4,10 +4,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from qeu.backends.base import EchoBackend, Row
+from qeu.backends.base import EchoBackend, EngineIdentity, Row
 from qeu.core.generation import Generation
 from qeu.core.prompts import split_completion
-from qeu.services.job_requests import EngineIdentity
 
 
 class JobModel(EchoBackend):
