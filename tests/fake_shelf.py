@@ -53,6 +53,8 @@ class ScriptedBackend(EchoBackend):
         emit: Callable[[Piece], None] | None = None,
         *,
         exact: bool = False,
+        on_done: Callable[[int, Generation], None] | None = None,
+        turn: object = None,
     ) -> list[Generation]:
         """All rows a word at a time."""
         self.batches.append(list(rows))
@@ -75,10 +77,14 @@ class ScriptedBackend(EchoBackend):
                     texts[index] += word
                     counts[index] = count
                     emit(Piece(index, word, count, count / 10))
-        return [
+        found = [
             self._ended(row, text, reason or "stop", count, exact, len(rows))
             for row, text, reason, count in zip(rows, texts, reasons, counts, strict=True)
         ]
+        for index, generation in enumerate(found):
+            if on_done:
+                on_done(index, generation)
+        return found
 
     def _ended(
         self, row: Row, text: str, reason: str, count: int, exact: bool, batch: int
@@ -138,7 +144,9 @@ class FakeShelf:
         self.in_memory: set[str] = set()
         self.adapters, self.local_paths = Path("no-adapters-here"), True
 
-    def load(self, model_id, *, exact=False, progress=None, stop=None) -> ScriptedBackend:
+    def load(
+        self, model_id, *, exact=False, precision=None, progress=None, stop=None
+    ) -> ScriptedBackend:
         """The model, after its steps were told."""
         if model_id not in self.models:
             self.models[find_model(model_id).id] = ScriptedBackend(model_id, ["Hi", " there."])
@@ -152,7 +160,7 @@ class FakeShelf:
         self.in_memory.add(model_id)
         return self.models[model_id]
 
-    def unload(self, model_id: str) -> None:
+    def unload(self, model_id: str, **which: object) -> None:
         """Forget that it is in memory."""
         self.calls.append(("unload", model_id))
         self.in_memory.discard(model_id)

@@ -5,9 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from qeu.backends.compute_queue import Turn
 from qeu.core.generation import Generation, Parameter, Receipt
 from qeu.core.prompts import FieldSpan, Prompt, split_completion
 from qeu.core.sampling import Sampling
+
+OnDone = Callable[[int, Generation], None]
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,15 @@ class Backend(Protocol):
         emit: Callable[[Piece], None] | None = None,
         *,
         exact: bool = False,
-        on_done: Callable[[int, Generation], None] | None = None,
+        on_done: OnDone | None = None,
+        turn: "Turn | None" = None,
     ) -> list[Generation]:
         """Run all rows together; one generation a row, in their order.
 
         A row that fails has finish reason "error" and a sentence; the others go on.
         `emit` is called on the computing thread and must be quick; so is `on_done`, with each
         row's number and generation as soon as it has ended, which may be long before the last.
+        With `turn` an engine of this machine gives way between its steps to others who wait.
         """
         ...
 
@@ -121,7 +126,8 @@ class EchoBackend:
         emit: Callable[[Piece], None] | None = None,
         *,
         exact: bool = False,
-        on_done: Callable[[int, Generation], None] | None = None,
+        on_done: OnDone | None = None,
+        turn: "Turn | None" = None,
     ) -> list[Generation]:
         """Echo every row, honouring `max_new_tokens` (words) and each row's stop."""
         found = []

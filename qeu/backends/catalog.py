@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from qeu.backends.memory_estimate import weights_bytes
+from qeu.backends.model_shape import known_shape
 from qeu.core.errors import QeuError
 
 Kind = Literal["local", "groq", "server"]
@@ -46,10 +48,10 @@ class ModelCard:
     @property
     def needs_bytes(self) -> int:
         """Memory for the weights as loaded by default on a GPU (4 bits where that is default)."""
-        if not self.four_bit or self.memory_bytes < 2 * self.parameters:
+        shape = known_shape(self.hub_repo)
+        if not self.four_bit or shape is None or self.memory_bytes < 2 * self.parameters:
             return self.memory_bytes
-        # NF4 plus scales is 0.56 byte a weight; embeddings and head stay in 16 bits
-        return round(0.72 * self.parameters)
+        return weights_bytes(shape, "nf4")
 
 
 @dataclass(frozen=True)

@@ -29,16 +29,21 @@ class ComputeQueue:
         with self._changed:
             return len(self._line)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for the turn."""
+        return len(self._line) > 1
+
     @contextmanager
     def turn(
         self,
         stop: StopSign | None = None,
         on_place: Callable[[int], None] | None = None,
-    ) -> Iterator[bool]:
-        """Wait for the turn and hold it for the block; yields True, or False if `stop` came first.
+    ) -> "Iterator[Turn]":
+        """Wait for the turn and hold it for the block; it is false if `stop` came first.
 
         `on_place` is told the number of runs ahead, at once and whenever it changes (0: now).
-        After False the place in the line is given up: the block must not compute.
+        After a false one the place in the line is given up: the block must not compute.
         """
         ticket = object()
         with self._changed:
@@ -47,7 +52,7 @@ class ComputeQueue:
             got_it = self._wait(ticket, stop, on_place)
             if not got_it:
                 self._leave(ticket)
-            yield got_it
+            yield Turn(self, ticket if got_it else None)
         finally:
             self._leave(ticket)
 
@@ -70,8 +75,38 @@ class ComputeQueue:
             if ahead == 0:
                 return True
 
+    def give_way(self, ticket: object) -> None:
+        """Stand behind all who wait now, until the turn comes back; see `Turn`."""
+        with self._changed:
+            self._line.remove(ticket)
+            self._line.append(ticket)
+            self._changed.notify_all()
+        self._wait(ticket, None, None)
+
     def _leave(self, ticket: object) -> None:
         with self._changed:
             if ticket in self._line:
                 self._line.remove(ticket)
                 self._changed.notify_all()
+
+
+class Turn:
+    """A turn that one has, or false. Long work that nobody looks at gives way to others between
+    its steps: a person must not wait for a job of thousands.
+    """
+
+    def __init__(self, queue: ComputeQueue, ticket: object | None) -> None:
+        self._queue, self._ticket = queue, ticket
+
+    def __bool__(self) -> bool:
+        return self._ticket is not None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether others wait for it."""
+        return self._ticket is not None and self._queue.wanted
+
+    def give_way(self) -> None:
+        """Let all who wait now go first; comes back when the turn is here again."""
+        if self._ticket is not None:
+            self._queue.give_way(self._ticket)

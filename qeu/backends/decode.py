@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from qeu.backends.cpu_threads import wanted_threads
+from qeu.backends.float32_scores import NAME as FLOAT32_SCORES
 from qeu.backends.kv_cache import GROW_COLUMNS, SlabCache
 from qeu.backends.live_row import LiveRow
 from qeu.backends.sampler import RowSettings, next_tokens
@@ -43,7 +44,8 @@ class DecodeBatch:
     """Rows that are computed together. Call `step` until `finished`.
 
     `on_text` is told each row's new text after every token, on the computing thread. `cores` is
-    the most threads to use on a processor; the caller restores torch's setting.
+    the most threads to use on a processor; the caller restores torch's setting. `not_finite` is
+    the error of a row whose scores are NaN or infinite.
     """
 
     def __init__(
@@ -53,18 +55,20 @@ class DecodeBatch:
         on_text: OnText = lambda row, text: None,
         set_adapters: SetAdapters = lambda names: None,
         cores: int = 1,
+        not_finite: str = NOT_FINITE,
     ) -> None:
-        self._cores = cores
+        self._cores, self._not_finite = cores, not_finite
         self._model, self._rows = model, list(rows)
         self._on_text, self._set_adapters = on_text, set_adapters
-        self._width = max(len(row.prompt_ids) for row in rows)  # columns whose ids are known
+        # a row that was interrupted goes on behind what it has written
+        known = [(*row.prompt_ids, *row.token_ids) for row in rows]
+        self._width = max(map(len, known))  # columns whose ids are known
         self._done = 0  # columns that the model has computed
-        padding = [self._width - len(row.prompt_ids) for row in rows]
+        padding = [self._width - len(ids) for ids in known]
         room = min(max(row.sampling.max_new_tokens for row in rows), GROW_COLUMNS)
         # padding repeats the row's own first token: to the repetition penalty it is nothing new
         ids = [
-            [row.prompt_ids[0]] * pad + list(row.prompt_ids) + [0] * room
-            for row, pad in zip(rows, padding, strict=True)
+            [row[0]] * pad + list(row) + [0] * room for row, pad in zip(known, padding, strict=True)
         ]
         self._ids = torch.tensor(ids, device=model.device)  # (rows, columns)
         self._padding = torch.tensor(padding, device=model.device)[:, None]  # (rows, 1)
@@ -197,7 +201,7 @@ class DecodeBatch:
                 text = row.take(token)
                 self._on_text(row, text)
             else:
-                row.end("error", NOT_FINITE)
+                row.end("error", self._not_finite)
 
     def _retire(self) -> None:
         """Drop the rows that have ended, once they are many enough to be worth the copying."""
@@ -236,4 +240,5 @@ def can_build_mask(model: "PreTrainedModel") -> bool:
     config = model.config.get_text_config(decoder=True)
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     slides = getattr(config, "sliding_window", None)
-    return config._attn_implementation == "sdpa" and kinds == {"full_attention"} and not slides
+    takes_ours = config._attn_implementation in ("sdpa", FLOAT32_SCORES)
+    return takes_ours and kinds == {"full_attention"} and not slides

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qeu.backends.base import Backend
+from qeu.backends.base import Backend, EngineIdentity
 from qeu.backends.catalog import find_model, is_hosted
 from qeu.backends.compute_queue import ComputeQueue, StopSign
 from qeu.backends.keyring import Keyring
@@ -17,6 +17,7 @@ from qeu.core.settings import Settings
 
 if TYPE_CHECKING:
     from qeu.backends.hosted_pool import HostedPool
+    from qeu.backends.precision import Placement
 
 
 class Engines:
@@ -44,6 +45,7 @@ class Engines:
         model_id: str,
         *,
         exact: bool = False,
+        precision: str | None = None,
         progress: OnProgress | None = None,
         stop: StopSign | None = None,
     ) -> Backend:
@@ -52,7 +54,9 @@ class Engines:
         Raises QeuError with the way out: what is missing, unreachable, unknown or too large.
         """
         if not is_hosted(model_id):
-            return self.shelf.load(model_id, exact=exact, progress=progress, stop=stop)
+            return self.shelf.load(
+                model_id, exact=exact, precision=precision, progress=progress, stop=stop
+            )
         if exact:
             raise QeuError(
                 f"{model_id} runs on a server, which promises no text twice. "
@@ -60,10 +64,36 @@ class Engines:
             )
         return self.pool.open(find_model(model_id), self.keyring)
 
-    def unload(self, model_id: str, *, exact: bool | None = None, wait_s: float = 0.0) -> None:
+    def identify(
+        self, model_id: str, adapter: str | None, *, exact: bool = False
+    ) -> EngineIdentity | None:
+        """What texts of a model depend on, without loading it; None where it is not here yet.
+
+        Raises QeuError for an unknown model or adapter, and for a hosted one without its key.
+        """
+        if is_hosted(model_id):
+            return self.load(model_id, exact=exact).identify(adapter)
+        return self.shelf.identify(model_id, adapter, exact=exact)
+
+    def choose_precision(self, model_id: str, precision: str) -> "Placement":
+        """How a local model is loaded from now on."""
+        return self.shelf.choose_precision(model_id, precision)
+
+    def placement_of(self, model_id: str, *, exact: bool = False) -> "Placement":
+        """Where a local model computes, in which precision, and why."""
+        return self.shelf.placement_of(model_id, exact=exact)
+
+    def unload(
+        self,
+        model_id: str,
+        *,
+        exact: bool | None = None,
+        precision: str | None = None,
+        wait_s: float = 0.0,
+    ) -> None:
         """Free a local model's memory; a hosted one has none here."""
         if not is_hosted(model_id):
-            self.shelf.unload(model_id, exact=exact, wait_s=wait_s)
+            self.shelf.unload(model_id, exact=exact, precision=precision, wait_s=wait_s)
 
     def loaded(self) -> list[LoadedModel]:
         """What is in this machine's memory."""

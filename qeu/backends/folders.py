@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qeu.backends.headers import Header, read_gguf, read_safetensors
+from qeu.backends.model_shape import ModelShape, shape_of_tensors
 from qeu.core.errors import QeuError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -21,7 +22,8 @@ class ResolvedWeights:
     """Where weights are and what they need; `bytes` sums up the tensors as they are stored.
 
     `local` False: nothing is here yet, `path` is the Hub id, and `fetch_hub` brings
-    `download_bytes`. A GGUF's bytes are those of its tensors unpacked to bfloat16.
+    `download_bytes`. A GGUF's bytes are those of its tensors unpacked to bfloat16. `quantised`
+    names the precision that the files themselves hold ("nf4", "int8" or another method's name).
     """
 
     path: str
@@ -32,6 +34,8 @@ class ResolvedWeights:
     parameters: int = 0
     local: bool = True
     download_bytes: int = 0
+    shape: ModelShape | None = None
+    quantised: str = ""
 
 
 def find_snapshot(repo: str, revision: str | None, hub_cache: Path) -> ResolvedWeights | None:
@@ -87,8 +91,30 @@ def inspect_local(path: Path) -> ResolvedWeights:
         raise QeuError(f"{path} has no tokenizer (tokenizer.json). Save the tokenizer there too.")
     headers = [read_safetensors(path / name) for name in shards]
     main = max(headers, key=lambda header: header.bytes)
-    total = sum(h.bytes for h in headers)
-    return ResolvedWeights(str(path), None, None, total, main.dtype, _parameters(headers))
+    quantised = read_quantised(config)
+    shape = shape_of_tensors((one for h in headers for one in h.shapes), config)
+    return ResolvedWeights(
+        str(path),
+        None,
+        None,
+        sum(h.bytes for h in headers),
+        main.dtype,
+        _parameters(headers),
+        shape=None if quantised else shape,
+        quantised=quantised,
+    )
+
+
+def read_quantised(config: Mapping[str, Any]) -> str:
+    """How a repository's own files are quantised, by its config.json; "" where they are not."""
+    found = config.get("quantization_config")
+    if not isinstance(found, dict):
+        return ""
+    if found.get("load_in_4bit") or found.get("_load_in_4bit"):
+        return str(found.get("bnb_4bit_quant_type") or "fp4")
+    if found.get("load_in_8bit") or found.get("_load_in_8bit"):
+        return "int8"
+    return str(found.get("quant_method") or "unknown")
 
 
 def _parameters(headers: list[Header]) -> int:

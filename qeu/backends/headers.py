@@ -22,12 +22,16 @@ _GGUF_STRING, _GGUF_ARRAY = 8, 9
 
 @dataclass(frozen=True)
 class Header:
-    """What a weights file holds: tensors, numbers in them, their bytes, and the main dtype."""
+    """What a weights file holds: tensors, numbers in them, their bytes, and the main dtype.
+
+    `shapes` are the tensors' names and shapes; a GGUF's are left out.
+    """
 
     tensors: int
     parameters: int
     bytes: int
     dtype: str
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 def read_safetensors(path: Path) -> Header:
@@ -44,10 +48,11 @@ def read_safetensors(path: Path) -> Header:
                 raise ValueError("the header is cut off")
             entries = json.loads(file.read(length))
         entries.pop("__metadata__", None)
-        end, counts, numbers = 0, {}, 0
-        for entry in entries.values():
+        end, counts, numbers, shapes = 0, {}, 0, []
+        for name, entry in entries.items():
             first, last = entry["data_offsets"]
             numbers += prod(entry["shape"])
+            shapes.append((name, tuple(entry["shape"])))
             end = max(end, last)
             counts[entry["dtype"]] = counts.get(entry["dtype"], 0) + last - first
         if 8 + length + end != size:
@@ -57,7 +62,7 @@ def read_safetensors(path: Path) -> Header:
             f"The weights file {path} cannot be read ({e}). Delete it and fetch it again."
         ) from e
     main = max(counts, key=counts.__getitem__) if counts else ""
-    return Header(len(entries), numbers, sum(counts.values()), main)
+    return Header(len(entries), numbers, sum(counts.values()), main, tuple(shapes))
 
 
 def read_gguf(path: Path) -> Header:

@@ -20,8 +20,8 @@ from qeu.backends.folders import (
 )
 from qeu.backends.headers import DTYPE_BYTES
 from qeu.backends.wheel import Progress
-from qeu.core.deadline import within
 from qeu.core.errors import QeuError
+from qeu.deadline import within
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo

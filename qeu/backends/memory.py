@@ -1,8 +1,12 @@
-"""How much memory is free, on the GPU or in the machine, within a container's limits too."""
+"""How much memory is free, on the GPU or in the machine, and how much a loaded model holds."""
 
 import shutil
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -18,6 +22,28 @@ def free_memory_bytes(device: str = "auto") -> int:
     free = int(psutil.virtual_memory().available)
     limit = _container_limit()
     return free if limit is None else min(free, limit)
+
+
+def memory_of(model: "PreTrainedModel") -> int:
+    """Bytes of all weights, adapters included: quantised ones as stored, packed ones twice."""
+    from qeu.backends.packed_linear import packed_bytes
+
+    return int(model.get_memory_footprint()) + packed_bytes(model) + _table_bytes(model)
+
+
+def _table_bytes(model: "PreTrainedModel") -> int:
+    """What bitsandbytes keeps beside quantised matrices: neither parameters nor buffers."""
+    found = []
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        nested = getattr(state, "state2", None)
+        found += [getattr(state, name, None) for name in ("absmax", "code", "offset")]
+        found += [getattr(nested, name, None) for name in ("absmax", "code")]
+        found.append(getattr(parameter, "SCB", None))
+    # the first product with 8 bits moves the scales from the matrix to its layer
+    found += [getattr(getattr(m, "state", None), "SCB", None) for m in model.modules()]
+    tables = {id(table): table for table in found if table is not None}
+    return sum(int(table.nbytes) for table in tables.values())
 
 
 @lru_cache

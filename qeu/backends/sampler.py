@@ -101,7 +101,8 @@ def draw(candidates: Candidates, uniforms: Sequence[float]) -> torch.Tensor:
     point = torch.tensor(uniforms, dtype=torch.float64, device=mass.device)[:, None]
     column = (mass <= point * mass[:, -1:]).sum(-1, keepdim=True)
     # a parallel sum may round up behind the last kept token: then it is that one
-    last = (candidates.probabilities > 0).sum(-1, keepdim=True) - 1
+    # (none is kept in a row of NaN, which its best score tells)
+    last = ((candidates.probabilities > 0).sum(-1, keepdim=True) - 1).clamp(min=0)
     return candidates.ids.gather(1, torch.minimum(column, last))[:, 0]
 
 

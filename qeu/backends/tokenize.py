@@ -57,27 +57,6 @@ class PromptEncoder:
         """Whether the tokenizer would read some part of the text as a control token."""
         return not self._control_ids.isdisjoint(self.encode(text, specials=True))
 
-    def cut(self, text: str, tokens: int) -> str:
-        """The longest beginning of the text that has at most so many tokens, ended cleanly."""
-        if tokens <= 0:
-            return ""
-        with self._lock:
-            found = self._tokenizer(
-                text,
-                add_special_tokens=False,
-                split_special_tokens=True,
-                return_offsets_mapping=True,
-                verbose=False,
-            )
-        if len(found.input_ids) <= tokens:
-            return text
-        for kept in range(tokens, 0, -1):
-            shorter = text[: found.offset_mapping[kept - 1][1]].rstrip()
-            # what stood inside a word or a character may now need a token more
-            if len(self.encode(shorter)) <= tokens:
-                return shorter
-        return ""
-
     def _prepare_tagged(self, prompt: Prompt) -> Prepared:
         text, spans, ids = self._behind_head(prompt.text, prompt.spans, self.encode(prompt.text))
         return Prepared(text, spans, tuple(ids))

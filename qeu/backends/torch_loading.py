@@ -4,12 +4,14 @@ import contextlib
 import gc
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qeu.backends.failures import explain_failure, is_out_of_memory
 from qeu.backends.folders import ResolvedWeights
+from qeu.backends.precision import QUANTISED, Placement
 from qeu.core.errors import QeuError
 
 if TYPE_CHECKING:
@@ -17,56 +19,30 @@ if TYPE_CHECKING:
 
 _SAMPLE_BYTES = 1 << 16
 _SAMPLES = 256
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where a model computes and in which numbers; `four_bit` squeezes its weights on loading."""
-
-    device: str
-    dtype: str
-    four_bit: bool = False
-
-
-def choose_placement(device: str, dtype: str, *, exact: bool, four_bit: bool) -> Placement:
-    """Resolve `auto`: the GPU if there is one; bfloat16 where it is fast; exact is float32."""
-    import torch
-
-    has_gpu = torch.cuda.is_available()
-    if device == "cuda" and not has_gpu:
-        raise QeuError("QEU_DEVICE is cuda, but torch sees no GPU. Set it to auto or cpu.")
-    on_gpu = has_gpu and device != "cpu"
-    if exact:
-        dtype = "float32"
-    elif dtype == "auto":
-        dtype = _fast_dtype(on_gpu)
-    return Placement("cuda" if on_gpu else "cpu", dtype, four_bit and on_gpu and not exact)
-
-
-def _fast_dtype(on_gpu: bool) -> str:
-    import torch
-
-    if on_gpu:
-        return "bfloat16" if torch.cuda.get_device_capability() >= (8, 0) else "float16"
-    # Without AMX or AVX512-BF16 every bfloat16 product is unpacked first, which is slower.
-    fast = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return "bfloat16" if fast.get("avx512_bf16") or fast.get("amx_bf16") else "float32"
+OnParts = Callable[[int, int], None]
 
 
 def load_weights(
-    name: str, weights: ResolvedWeights, placement: Placement
+    name: str,
+    weights: ResolvedWeights,
+    placement: Placement,
+    tell: OnParts = lambda done, total: None,
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """Load from a folder on this disk; only safetensors and GGUF, never code of the model's own."""
+    """Load from a folder on this disk; only safetensors and GGUF, never code of the model's own.
+
+    `tell` hears how many of its tensors are read; what it raises ends the load.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from qeu.backends.float32_scores import widen_scores
     from qeu.backends.packed_linear import pack_linears
 
     common = {"local_files_only": True, "trust_remote_code": False}
     if weights.gguf_file:
         common["gguf_file"] = weights.gguf_file
     try:
-        with _quiet():
+        with watched_reading(tell):
             tokenizer = AutoTokenizer.from_pretrained(weights.path, **common)
             model = AutoModelForCausalLM.from_pretrained(
                 weights.path,
@@ -74,12 +50,16 @@ def load_weights(
                 **common,
                 **_how(weights, placement),
             )
-            if not getattr(model, "hf_device_map", None):
+            if not getattr(model, "hf_device_map", None) and model.device.type != placement.device:
                 model.to(placement.device)
     except (MemoryError, RuntimeError, OSError, ValueError, ImportError, KeyError) as e:
+        if is_out_of_memory(e):
+            raise  # the caller knows how much was expected
         free_memory()
         raise QeuError(explain_failure(e, f"{name} could not be loaded")) from e
     model.eval().requires_grad_(False)
+    widen_scores(model)
+    keep_unpackable(model)
     pack_linears(model)
     return model, tokenizer
 
@@ -94,9 +74,16 @@ def _how(weights: ResolvedWeights, placement: Placement) -> dict[str, object]:
     found: dict[str, object] = {"use_safetensors": True}
     if placement.device == "cuda":
         found["device_map"] = {"": 0}
-    if placement.four_bit and weights.dtype not in ("U8", "I8"):
-        from transformers import BitsAndBytesConfig
+    if placement.precision not in QUANTISED or weights.quantised:
+        return found
+    from transformers import BitsAndBytesConfig
 
+    # else bitsandbytes says at every product of 8 bits that it computes in float16
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    found["device_map"] = {"": 0 if placement.device == "cuda" else "cpu"}
+    if placement.precision == "int8":
+        found["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+    else:
         found["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
@@ -104,6 +91,19 @@ def _how(weights: ResolvedWeights, placement: Placement) -> dict[str, object]:
             bnb_4bit_compute_dtype=getattr(torch, placement.dtype),
         )
     return found
+
+
+def keep_unpackable(model: "PreTrainedModel") -> None:
+    """Leave 4-bit matrices whose sizes the processor's own layout does not take as they are.
+
+    On processors with AVX512-BF16 bitsandbytes (0.50.2) lays a matrix out anew at its first use,
+    and fails on one whose rows are no multiple of 32 or whose columns are none of 64.
+    """
+    for layer in model.modules():
+        if getattr(layer, "support_avx512bf16_for_cpu", False) and (
+            layer.out_features % 32 or layer.in_features % 64
+        ):
+            layer.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
 
 
 def read_context(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
@@ -148,13 +148,6 @@ def fingerprint(weights: ResolvedWeights) -> str:
     return digest.hexdigest()
 
 
-def memory_of(model: "PreTrainedModel") -> int:
-    """Bytes of all weights, quantised ones as they are stored, packed ones twice."""
-    from qeu.backends.packed_linear import packed_bytes
-
-    return int(model.get_memory_footprint()) + packed_bytes(model)
-
-
 def free_memory() -> None:
     """Give back what nothing refers to any more."""
     import torch
@@ -164,36 +157,39 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def explain_failure(error: BaseException, what: str) -> str:
-    """One sentence for a person about a failure inside torch or transformers."""
-    text = " ".join(str(error).split())
-    if is_out_of_memory(error):
-        return (
-            f"{what}: the memory is full. Ask for fewer rows or a shorter text, "
-            "unload another model, or choose a smaller one."
-        )
-    return f"{what} ({type(error).__name__}: {text[:300]})."
+class _WatchedBar:
+    """Stands for transformers' progress bar and tells every step of it."""
 
+    def __init__(self, items: Collection[object], tell: OnParts) -> None:
+        self._items, self._tell = items, tell
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on the GPU or in the machine."""
-    import torch
-
-    text = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        "can't allocate memory" in text or "out of memory" in text or "not enough memory" in text
-    )
+    def __iter__(self) -> Iterator[object]:
+        total = len(self._items)
+        for done, item in enumerate(self._items):
+            self._tell(done, total)
+            yield item
+        self._tell(total, total)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars on standard error while weights are read."""
-    from transformers.utils import logging
+def watched_reading(tell: OnParts) -> Iterator[None]:
+    """No progress bars on standard error while weights are read; `tell` hears the steps.
 
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    Transformers has one hook for the whole process: the caller lets one load run at a time.
+    """
+    from transformers.utils import logging as bars
+
+    def make_bar(factory: Callable[..., object], args: tuple, kwargs: dict) -> object:
+        if kwargs.get("desc") == "Loading weights" and args:
+            return _WatchedBar(args[0], tell)
+        return factory(*args, **kwargs)
+
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    hook = bars.set_tqdm_hook(make_bar)
     try:
         yield
     finally:
+        bars.set_tqdm_hook(hook)
         if shown:
-            logging.enable_progress_bar()
+            bars.enable_progress_bar()

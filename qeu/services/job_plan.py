@@ -8,6 +8,7 @@ from qeu.backends.catalog import split_ref
 from qeu.backends.engines import Engines
 from qeu.core.errors import QeuError
 from qeu.core.job_spec import JobSpec
+from qeu.services.adapters import own_layout
 from qeu.services.job_requests import SourceRequests
 from qeu.store.datasets import find_dataset
 from qeu.store.filters import Filter
@@ -70,8 +71,11 @@ def plan_job(
     for source in spec.sources:
         model, adapter = split_ref(source)
         identity = engines.identify(model, adapter, exact=spec.exact)
+        learned = own_layout(engines.adapters, source, local_paths=engines.local_paths)
         asker = (
-            SourceRequests(spec, source, identity, engines.own_layout(source)) if identity else None
+            SourceRequests(spec, source, identity, learned[0] if learned else "")
+            if identity
+            else None
         )
         todo = 0
         for batch in iterate_records(workspace, ids):

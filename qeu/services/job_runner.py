@@ -17,6 +17,7 @@ from qeu.core.errors import QeuError
 from qeu.core.generation import Generation
 from qeu.core.job_prompts import retry_feedback
 from qeu.core.record import Record
+from qeu.services.adapters import own_layout
 from qeu.services.job_requests import Asked, SourceRequests
 from qeu.services.job_tally import Tally
 from qeu.store.generations import KEPT_ENDS, find_generations
@@ -189,7 +190,9 @@ class JobWorker:
         return self._engines.load(model, exact=exact, stop=self._over)
 
     def _requests(self, engine: Backend, source: str) -> SourceRequests:
-        return SourceRequests(self.job.spec, source, engine.identify(split_ref(source)[1]))
+        learned = own_layout(self._engines.adapters, source, local_paths=self._engines.local_paths)
+        identity = engine.identify(split_ref(source)[1])
+        return SourceRequests(self.job.spec, source, identity, learned[0] if learned else "")
 
     def _open(self, items: Sequence[Item], requests: SourceRequests) -> list[_Task]:
         """The tasks of these items; what cannot be asked or was answered before is stored."""
@@ -270,7 +273,8 @@ class JobWorker:
             with self._engines.queue.turn(self._stops[batch.at], lambda ahead: None) as mine:
                 if mine:
                     started = time.monotonic()
-                    engine.generate(rows, exact=self.job.spec.exact, on_done=on_done)
+                    exact = self.job.spec.exact
+                    engine.generate(rows, exact=exact, on_done=on_done, turn=mine)
         batch.seconds += time.monotonic() - started
 
     def _store(self, outcomes: Sequence[Outcome], seconds: float = 0.0) -> None:

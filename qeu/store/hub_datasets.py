@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from qeu.core.deadline import within
 from qeu.core.errors import QeuError
+from qeu.deadline import within
 
 _OFFLINE = "Check the id, the network and, for a gated data set, HF_TOKEN."
 PROBE_S = 5.0

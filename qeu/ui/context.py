@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from qeu.backends.catalog import list_models, split_ref
 from qeu.backends.engines import Engines
 from qeu.backends.keyring import Keyring
 from qeu.backends.shelf import Shelf
-from qeu.core.errors import QeuError
 from qeu.core.settings import Settings
+from qeu.services.job_queue import JobQueue
+from qeu.services.limited_engines import LimitedEngines
+from qeu.services.public_limits import PublicLimits
 from qeu.store.workspace import Workspace
 from qeu.ui.preload import Preload
 from qeu.ui.sessions import Sessions
@@ -40,12 +41,22 @@ class Context:
 
     def keyring_of(self, request: gr.Request) -> Keyring:
         """The keys and addresses that this visitor may use."""
+        if self.settings.public:
+            # the owner's for a share of a day's tokens, or nobody's
+            return self.keyring if self.settings.public_budget else Keyring()
         own = self.sessions.of(request).keyring
         return self.keyring if own is None else own
 
     def engines(self, request: gr.Request) -> Engines:
         """All models that this visitor can ask."""
-        return Engines(self.shelf, self.pool, self.keyring_of(request), self.settings.adapters)
+        keyring = self.keyring_of(request)
+        engines = Engines(self.shelf, self.pool, keyring, self.settings.adapters)
+        return LimitedEngines(engines, self.limits) if self.settings.public else engines
+
+    @cached_property
+    def limits(self) -> PublicLimits:
+        """What visitors of a public page may ask for; a private page asks for anything."""
+        return PublicLimits(self.settings, self.keyring.providers)
 
     @cached_property
     def preload(self) -> Preload:
@@ -63,12 +74,36 @@ class Context:
             return self.workspace
         return self.sessions.of(request).own_workspace()
 
+    @cached_property
+    def own_jobs(self) -> JobQueue:
+        """The bulk jobs of a private page's workspace; they go on whoever looks at the page."""
+        assert not self.settings.public
+        return JobQueue(self.workspace, self._own_engines)
+
+    def jobs(self, request: gr.Request) -> JobQueue:
+        """The bulk jobs of whoever asks: on a public page those of the visit, ended with it."""
+        if not self.settings.public:
+            return self.own_jobs
+        engines = self.engines(request)
+        return self.sessions.of(request).visit_jobs(lambda: engines)
+
+    def start_jobs(self) -> None:
+        """Go on with the jobs that the last start left; nothing where there is no workspace yet."""
+        if not self.settings.public and (self.settings.home / "qeu.db").exists():
+            self.own_jobs.start()
+
+    def end_jobs(self) -> None:
+        """The program ends: what is finished is stored, the rest stays queued."""
+        if "own_jobs" in self.__dict__:
+            self.own_jobs.close()
+
+    def _own_engines(self) -> Engines:
+        return Engines(self.shelf, self.pool, self.keyring, self.settings.adapters)
+
     def check_model(self, ref: str) -> None:
-        """Refuse on a public page what is not in the table: visitors load nothing of their own."""
-        name = split_ref(ref)[0]
-        known = [card.id for card in list_models()]
-        if self.settings.public and name not in known:
-            raise QeuError(f"{name!r} is not offered here. Choose one of: {', '.join(known)}.")
+        """Refuse on a public page what is not offered: visitors load nothing of their own."""
+        if self.settings.public:
+            self.limits.check_model(ref)
 
     def visitor(self, request: gr.Request) -> str:
         """Whose history is meant: each visit's own on a public page, the one person's otherwise."""

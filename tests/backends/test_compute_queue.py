@@ -96,3 +96,37 @@ def test_a_turn_survives_failures_of_its_run_and_of_its_callback():
     assert queue.length == 0
     with queue.turn() as mine:
         assert mine
+
+
+def test_long_work_gives_way_to_all_who_wait_and_goes_on_behind_them():
+    queue, order = ComputeQueue(), []
+
+    def short(name: int) -> None:
+        with queue.turn():
+            order.append(name)
+
+    with queue.turn() as mine:
+        assert mine
+        assert not mine.wanted
+        mine.give_way()  # nobody waits: it comes back at once
+        threads = [threading.Thread(target=short, args=(name,)) for name in range(3)]
+        for name, thread in enumerate(threads):
+            thread.start()
+            in_line(queue, name + 2)
+        assert mine.wanted
+        assert order == []
+        mine.give_way()
+        order.append("long")
+    for thread in threads:
+        thread.join(10)
+    assert order == [0, 1, 2, "long"]
+    assert queue.length == 0
+
+
+def test_a_turn_that_was_not_had_gives_nothing_away():
+    queue, stop = ComputeQueue(), threading.Event()
+    stop.set()
+    with queue.turn(), queue.turn(stop) as mine:
+        assert not mine
+        assert not mine.wanted
+        mine.give_way()

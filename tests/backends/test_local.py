@@ -12,9 +12,6 @@ from qeu.backends.adapter_files import find_adapter
 from qeu.backends.base import Piece, Row
 from qeu.backends.local import LocalModel
 from qeu.core.errors import QeuError
-from qeu.core.prompts import render
-from qeu.core.record import Record
-from qeu.core.roles import ROLES
 from qeu.core.sampling import Sampling
 from tests.backends.tiny_engine import (
     GREEDY,
@@ -130,23 +127,6 @@ def test_max_new_tokens_shrinks_to_what_the_context_has_room_for(folder):
     assert one.new_tokens == room
 
 
-def test_cutting_shortens_the_context_field_only(folder):
-    model = tiny_local(folder, "phi")
-    record = Record("Say which line is about rivers.", "The river is long. " * 900)
-
-    def as_prompt(r: Record):
-        return render(r, "bonsai-v2", ROLES["assistant"], "answer").prompt
-
-    shorter, lost = model.cut_to_fit(record, as_prompt, max_new_tokens=50)
-    assert lost > 0
-    assert shorter.instruction == record.instruction
-    assert record.input.startswith(shorter.input)
-    assert 1_900 < model.prepare(as_prompt(shorter)).tokens <= 2_048 - 50
-    assert model.cut_to_fit(shorter, as_prompt, 50) == (shorter, 0)
-    with pytest.raises(QeuError, match="even without its context field"):
-        model.cut_to_fit(Record("a b c " * 2_000, "x"), as_prompt)
-
-
 def test_exact_needs_float32_and_gives_the_same_beside_anything(model):
     alone = texts_of(generate(model, TEXTS[:1], DRAWN, exact=True))
     together = generate(model, TEXTS, DRAWN, ["one.v1", *[None] * 7], exact=True)
@@ -200,7 +180,7 @@ def test_an_adapter_that_cannot_share_a_batch_runs_in_its_own(model):
 
 def test_a_retrained_adapter_is_loaded_anew(folder, model, tmp_path):
     base = folder / "llama"
-    model._adapter_folder = tmp_path
+    model._finder.folder = tmp_path
     build_adapter(base, tmp_path / "mine", seed=1)
     before = texts_of(generate(model, TEXTS[:1], GREEDY, ["mine"]))
     build_adapter(base, tmp_path / "mine", seed=9, r=16)
@@ -219,7 +199,7 @@ def test_adapters_that_cannot_be_used_fail_in_their_row_only(folder, model, tmp_
     phi = build_checkpoint(tmp_path / "phi", "phi")
     wide = {"target_modules": ["fc1"]}
     build_adapter(phi, tmp_path / "adapters" / "shape", base_name="tiny-llama", **wide)
-    model._adapter_folder = tmp_path / "adapters"
+    model._finder.folder = tmp_path / "adapters"
     found = generate(model, TEXTS[:2], GREEDY, ["shape", None])
     assert "does not fit the loaded model" in found[0].error
     assert texts_of(found[1:]) == texts_of(generate(tiny_local(folder), TEXTS[1:2], GREEDY))
@@ -230,7 +210,7 @@ def test_adapters_that_cannot_be_used_fail_in_their_row_only(folder, model, tmp_
     found = generate(model, TEXTS[:1], GREEDY, ["more"])
     assert "v_proj" in found[0].error
     assert not [name for name, _ in model._model.named_modules() if "lora" in name]
-    model._adapter_folder = folder / "adapters"
+    model._finder.folder = folder / "adapters"
     assert generate(model, TEXTS[:1], GREEDY, ["one.v1"])[0].finish_reason == "length"
 
 

@@ -183,15 +183,3 @@ def test_spans_tile_the_text_whatever_the_values_are():
                     assert fields_of(prepared)["instruction"] == record.instruction.strip()
                 ran += 1
     assert ran == 60 * len(LAYOUTS) * len(TARGETS)
-
-
-def test_cutting_keeps_whole_characters_and_the_number_of_tokens():
-    text = "Read the question well. 質問をよく読む 🙂 " * 5
-    one = encoder()
-    whole = len(one.encode(text))
-    assert one.cut(text, whole) == text
-    assert one.cut(text, 0) == ""
-    for tokens in range(1, whole):
-        cut = one.cut(text, tokens)
-        assert text.startswith(cut)
-        assert len(one.encode(cut)) <= tokens

@@ -36,6 +36,7 @@ class JobModel(EchoBackend):
         *,
         exact: bool = False,
         on_done: Callable[[int, Generation], None] | None = None,
+        turn: object = None,
     ) -> list[Generation]:
         """Row by row; each is told of as soon as it is done."""
         self.together.append(len(rows))

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from qeu.core.deadline import within
+from qeu.deadline import within
 
 
 def test_an_answer_comes_through_also_one_that_is_nothing():

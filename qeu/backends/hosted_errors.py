@@ -1,0 +1,245 @@
+"""What went wrong with a hosted request, in a sentence; whether it may be sent again unasked."""
+
+import json
+import logging
+import re
+import socket
+import ssl
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from qeu.backends.hosted_client import Unreadable
+from qeu.core.text import one_line
+
+if TYPE_CHECKING:
+    from qeu.backends.hosted_client import Call, HostedClient
+
+log = logging.getLogger(__name__)
+
+# Answers that say: not computed, and another time it may be.
+_BUSY = (500, 502, 503, 529)  # a 504 may come while the server still computes
+_SAID_LENGTH = 300
+# Words of ordinary language: a message must quote them to mean the parameter.
+_ORDINARY = {"stop", "seed"}
+_UNKNOWN = re.compile(
+    r"unsupported|not supported|unexpected|unknown|unrecogni[sz]ed|not permitted|not allowed"
+    r"|does not support|extra (?:inputs|fields)|invalid (?:field|argument)|incompatible",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A failed request. `again`: it was certainly not computed, so nothing is paid twice.
+
+    `rejected` names the parameter that the server does not take, `lasting` whether it never does.
+    """
+
+    sentence: str
+    again: bool = False
+    status: int = 0
+    message: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    rejected: str = ""
+    lasting: bool = False
+
+
+def explain(
+    error: Exception, client: "HostedClient", call: "Call", model: str, taken: Collection[str]
+) -> Trouble:
+    """Say what an exception of a client library means; `taken` are parameters that may go."""
+    status = getattr(error, "status_code", 0)
+    if isinstance(status, int) and status >= 300:
+        return _explain_status(status, error, client, model, taken)
+    for cause in _causes(error):
+        if isinstance(cause, Unreadable):
+            return Trouble(_unreadable(client.who, cause.what))
+    if not call.sent_at:
+        return _explain_unsent(error, client)
+    if isinstance(error, ValueError | TypeError | AttributeError | LookupError):
+        # the libraries let through what their parsers raise at JSON that is cut, or no JSON
+        log.info("%s sent what cannot be read", client.who, exc_info=True)
+        return Trouble(_unreadable(client.who, what="an answer that is cut or of another shape"))
+    body = getattr(error, "body", None)
+    if call.began and body is not None:
+        return Trouble(failed_midway(client.who, _said(body, str(error), client)))
+    if any("Timeout" in type(cause).__name__ for cause in _causes(error)):
+        return Trouble(went_silent(client.who, call.silent_s or client.patience.first_byte_s))
+    if call.began:
+        return Trouble(broke_off(client.who))
+    return Trouble(
+        f"{client.who} took the request and closed the connection without an answer. It is not "
+        "sent again by itself, because it may have been computed. Run again to ask anew."
+    )
+
+
+def broke_off(who: str) -> str:
+    """A stream that ended before its end."""
+    return (
+        f"The answer of {who} broke off before its end. What came is kept; it is not sent again "
+        "by itself, because it may be paid already. Run again to ask anew."
+    )
+
+
+def went_silent(who: str, seconds: float) -> str:
+    """No byte for too long, after the request was sent."""
+    return (
+        f"{who} sent nothing for {seconds:g} s. What came is kept; it is not sent again by "
+        "itself, because it may still be computed. Run again to ask anew."
+    )
+
+
+def failed_midway(who: str, said: str) -> str:
+    """An error of the server's own inside a stream."""
+    return f"{who} failed while it answered: {said}. What came is kept. Run again to ask anew."
+
+
+def took_too_long(who: str, seconds: float) -> str:
+    """A stream without an end."""
+    return (
+        f"{who} did not come to an end within {seconds:g} s, so it was stopped. What came is kept. "
+        "Ask for fewer new tokens, or choose another model."
+    )
+
+
+def _explain_unsent(error: Exception, client: "HostedClient") -> Trouble:
+    who, causes = client.who, list(_causes(error))
+    certificate = next((c for c in causes if isinstance(c, ssl.SSLCertVerificationError)), None)
+    if certificate is not None:
+        why = one_line(certificate.verify_message or "unknown reason")
+        return Trouble(
+            f"The certificate of {who} is not trusted ({why}), so nothing was sent. Check the "
+            "address, or give the server a certificate that this machine trusts."
+        )
+    if any(isinstance(c, ssl.SSLError) for c in causes):
+        what = "it does not answer in TLS; an address with http:// instead of https:// may be meant"
+    elif any(isinstance(c, socket.gaierror) for c in causes):
+        what = "its name is not known here"
+    elif any(isinstance(c, ConnectionRefusedError) for c in causes):
+        what = "it refuses the connection"
+    elif any("Timeout" in type(c).__name__ for c in causes):
+        what = f"no connection within {client.patience.connect_s:g} s"
+    else:
+        what = "the connection failed"
+    return Trouble(
+        f"{who} cannot be reached: {what}. Check that it runs, its address and the network, then "
+        "run again.",
+        again=True,
+    )
+
+
+def _explain_status(
+    status: int, error: Any, client: "HostedClient", model: str, taken: Collection[str]
+) -> Trouble:
+    response = getattr(error, "response", None)
+    headers = {name.lower(): value for name, value in getattr(response, "headers", {}).items()}
+    body = getattr(error, "body", None)
+    said = _said(body, str(error), client)
+    message = f"{said} {_mark(body, 'type')} {_mark(body, 'code')}"
+    rejected, lasting = "", False
+    if status in (400, 422):
+        rejected, lasting = find_rejected(body, said, taken)
+    elif status in (404, 405, 501) and "completions" in taken:
+        rejected, lasting = "completions", True
+    sentence = _status_sentence(status, client, model, said)
+    return Trouble(
+        sentence, status in _BUSY, status, message, headers, rejected=rejected, lasting=lasting
+    )
+
+
+def _status_sentence(status: int, client: "HostedClient", model: str, said: str) -> str:
+    who = client.who
+    if status == 401:
+        if not client.has_key:
+            return f"{who} asks for a key (401). Type one in the Models drawer."
+        return f"{who} refuses the key (401): {said}. Type a valid one in the Models drawer."
+    if status == 403:
+        return (
+            f"{who} does not let this key use {model} (403): {said}. Choose another model or key."
+        )
+    if status == 404:
+        return (
+            f"{who} has no model {model}, or its address is wrong (404): {said}. Choose a model "
+            "of its list."
+        )
+    if status == 413:
+        return (
+            f"The request is too large for {model} at {who} (413): {said}. Shorten the context, or "
+            "ask for fewer new tokens."
+        )
+    if status < 400:
+        return (
+            f"{who} sends this request to another address ({status}), which is not followed. Type "
+            "the address where the server itself answers."
+        )
+    if status in _BUSY:
+        return f"{who} failed to answer for {model} ({status}): {said}. Try again later."
+    return (
+        f"{who} refuses the request for {model} ({status}): {said}. Change the settings or the "
+        "prompt, or choose another model."
+    )
+
+
+def find_rejected(body: object, said: str, taken: Collection[str]) -> tuple[str, bool]:
+    """(parameter, whether it is never taken) that a refusal names; ("", False) if none."""
+    lasting = _UNKNOWN.search(said) is not None
+    named = _mark(body, "param")
+    for name in sorted(taken, key=len, reverse=True):
+        quoted = re.search(rf"['\"`{{ ]{re.escape(name)}['\"`}}]|\bbody[., ]+{name}\b", said)
+        plain = name not in _ORDINARY and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", said)
+        if named == name or quoted or (plain and name not in ("prefill", "completions")):
+            # "max_tokens is too large" is about its value, and dropping it would pay for more
+            if name.startswith("max_") and not lasting:
+                continue
+            return name, lasting
+    if "prefill" in taken and re.search(r"prefill|last message|final message", said, re.IGNORECASE):
+        return "prefill", True
+    return "", False
+
+
+def _said(body: object, fallback: str, client: "HostedClient") -> str:
+    """The server's own message in one short line, without the key, without its full stop."""
+    inner = body.get("error", body) if isinstance(body, Mapping) else body
+    if isinstance(inner, Mapping):
+        found = inner.get("message") or inner.get("detail") or inner.get("msg") or ""
+        if isinstance(found, list):
+            found = "; ".join(_detail(item) for item in found)
+    else:
+        found = inner or fallback
+    text = found if isinstance(found, str) else json.dumps(found, default=str)
+    if text.lstrip()[:1] == "<" or not text.strip():
+        text = "no reason given"  # a proxy's page in HTML
+    return one_line(client.hide(text), _SAID_LENGTH).rstrip(".")
+
+
+def _detail(item: object) -> str:
+    """One complaint of FastAPI: where, and what."""
+    if not isinstance(item, Mapping):
+        return str(item)
+    place = item.get("loc") or ()
+    where = ".".join(map(str, place)) if isinstance(place, list | tuple) else str(place)
+    return f"{where}: {item.get('msg', '')}"
+
+
+def _mark(body: object, name: str) -> str:
+    inner = body.get("error", body) if isinstance(body, Mapping) else None
+    value = inner.get(name) if isinstance(inner, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
+def _unreadable(who: str, what: str) -> str:
+    return (
+        f"{who} sent what cannot be read: {what}. What came before is kept. Check that the "
+        "address is that of an OpenAI-compatible server, or try another model."
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what led to it."""
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
+        yield at
+        at = at.__cause__ or at.__context__
