@@ -1,4 +1,4 @@
-"""Groq's and OpenAI's client libraries behind one door: one header more than needed never leaves.
+"""Groq's and OpenAI's client libraries behind one door: no header leaves that is not needed.
 
 Every request has a connection of its own. A pooled one may just have been closed by the server, and
 then nobody knows whether the request was computed; and only a new one tells its socket, which is

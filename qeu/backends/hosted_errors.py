@@ -1,4 +1,4 @@
-"""What went wrong with a hosted request, in a sentence; whether it may be sent again unasked."""
+"""What went wrong with a hosted request, in a sentence; whether it may be sent again."""
 
 import json
 import logging

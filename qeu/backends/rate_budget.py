@@ -63,7 +63,7 @@ class _Counter:
 
     def left_now(self, now: float) -> float:
         if self.allowance.unit_s <= 0:
-            return self.left if self.left < 0 else self.allowance.limit
+            return self.left
         gained = (now - self.at) / self.allowance.unit_s
         return min(self.allowance.limit, self.left + gained)
 

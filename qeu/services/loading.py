@@ -8,7 +8,9 @@ from qeu.backends.catalog import split_ref
 from qeu.backends.engines import Engines
 
 
-def load_with_progress(engines: Engines, model: str) -> Iterator[tuple[str, float]]:
+def load_with_progress(
+    engines: Engines, model: str, precision: str | None = None
+) -> Iterator[tuple[str, float]]:
     """Yield (step, share) until the model is loaded; raises what the load raised.
 
     The load goes on if the caller stops reading: a fetch half done would be done again.
@@ -19,6 +21,7 @@ def load_with_progress(engines: Engines, model: str) -> Iterator[tuple[str, floa
         try:
             engines.load(
                 split_ref(model)[0],
+                precision=precision,
                 progress=lambda p: news.put((p.step, p.done / p.total if p.total else 0.0)),
             )
             news.put(None)

@@ -451,3 +451,15 @@ def test_a_row_that_is_stopped_hangs_up_while_another_goes_on():
         stops[1].set()
         thread.join(PATIENCE_S)
     assert [g.finish_reason for g in found] == ["cancelled", "cancelled"]
+
+
+@pytest.mark.parametrize("fault", ["none", "cut"])
+def test_what_was_held_back_is_text_in_the_end(fault):
+    pieces = []
+    words = ["Think", " of <|resp", "never"]
+    limit = 2 if fault == "none" else 50
+    with WireServer("vllm", words=words, faults=[Fault(fault, after_events=2)]) as server:
+        asked = row(tagged("reasoning"), max_new_tokens=limit)
+        done = open_model(server).generate([asked], pieces.append)[0]
+    assert done.text == "".join(piece.text for piece in pieces) == "Think of <|resp"
+    assert done.finish_reason == ("length" if fault == "none" else "error")
