@@ -32,7 +32,6 @@ REFUSALS = (
     "gradio.exceptions.InvalidPathError: ",
     "gradio.exceptions.Error: ",
     "gradio.route_utils.FnIndexInferError: ",
-    "qeu.core.errors.QeuError: Keys are not taken",
     # the client library's own line at debug level about the typed key that Groq refuses
     "httpx.HTTPStatusError: Client error '401 Unauthorized'",
 )

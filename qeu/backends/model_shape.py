@@ -63,6 +63,16 @@ KNOWN_CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
         "vocab_size": 49_152, "max_position_embeddings": 8_192, "tie_word_embeddings": True,
     },
+    "qwen/qwen2.5-7b-instruct": {
+        "model_type": "qwen2", "hidden_size": 3_584, "intermediate_size": 18_944,
+        "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4,
+        "vocab_size": 152_064, "max_position_embeddings": 32_768,
+    },
+    "qwen/qwen2.5-1.5b-instruct": {
+        "model_type": "qwen2", "hidden_size": 1_536, "intermediate_size": 8_960,
+        "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2,
+        "vocab_size": 151_936, "max_position_embeddings": 32_768, "tie_word_embeddings": True,
+    },
 }  # fmt: skip
 
 
@@ -73,11 +83,11 @@ def known_shape(repo: str) -> ModelShape | None:
 
 
 def shape_of_config(config: Mapping[str, Any]) -> ModelShape | None:
-    """The shape of a Phi or Llama model from its configuration alone; None for other kinds."""
+    """The shape of a Phi, Llama or Qwen2 model from its configuration alone; None for other kinds."""
     kind, hidden = config.get("model_type"), config.get("hidden_size", 0)
     inner, layers = config.get("intermediate_size", 0), config.get("num_hidden_layers", 0)
     vocabulary = config.get("vocab_size", 0)
-    if kind not in ("phi", "llama") or not (hidden and inner and layers and vocabulary):
+    if kind not in ("phi", "llama", "qwen2") or not (hidden and inner and layers and vocabulary):
         return None
     heads, keys, size = _heads(config)
     queries, values = heads * size, keys * size
@@ -92,7 +102,8 @@ def shape_of_config(config: Mapping[str, Any]) -> ModelShape | None:
         other += layers * (biases + 2 * hidden) + 2 * hidden + vocabulary
     else:
         layer = [*attention, (inner, hidden), (inner, hidden), (hidden, inner)]
-        other += layers * 2 * hidden + hidden
+        biases = queries + 2 * values if kind == "qwen2" else 0
+        other += layers * (biases + 2 * hidden) + hidden
     return _complete(config, tuple(layer * layers), other, head)
 
 

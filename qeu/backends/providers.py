@@ -190,7 +190,10 @@ class HostedFitness:
 _UNKNOWN = HostedFitness("", known=False)
 # The first pattern that is found counts. Llama-3 8B is weak when it writes Japanese.
 _FITNESS: tuple[tuple[str, HostedFitness], ...] = (
-    (r"llama-?3(?:\.\d)?[-_: ].*\b[1-9]b\b", HostedFitness("llama-3-8b", writes=("en",))),
+    (
+        r"llama-?3(?:\.\d)?[-_: ].*\b[1-9]b\b",
+        HostedFitness("llama-3-8b", writes=("en",), translates=("en",)),
+    ),
     (r"llama-?3.*\b(?:70|405)b\b", HostedFitness("llama-3-70b", translates=LANGUAGES)),
     (r"llama-?4", HostedFitness("llama-4", translates=LANGUAGES)),
     (r"qwen", HostedFitness("qwen", translates=LANGUAGES)),

@@ -12,11 +12,13 @@ from qeu.cli.workspace import open_workspace
 from qeu.core.text import one_line
 
 if TYPE_CHECKING:
+    from qeu.core.intervals import Rate
     from qeu.store.jobs import Job
     from qeu.store.workspace import Workspace
 
 _ACTIONS = {
     "show": "how one job stands, and why texts failed",
+    "summary": "what a job brought, by model: contract, leaks, length, speed, cost, edits",
     "pause": "let a job rest; `resume` goes on where it was",
     "resume": "go on with a paused or stopped job, here and now",
     "stop": "end a job and keep what it brought",
@@ -77,6 +79,8 @@ def _run_action(args: argparse.Namespace) -> int:
         if args.action == "write":
             count = export_job(workspace, job, args.file, full=args.full)
             return _tell(args, {"rows": count, "file": str(args.file)}, f"{count:,} rows")
+        if args.action == "summary":
+            return _tell_summary(args, workspace, job)
         if args.action in ("pause", "stop"):
             job = set_state(workspace, job.id, {"pause": "paused", "stop": "stopped"}[args.action])
         elif args.action == "resume":
@@ -90,6 +94,36 @@ def _run_action(args: argparse.Namespace) -> int:
         counts = count_items(workspace, job)
         known = _plain(job) | asdict(counts)
         return _tell(args, known | _reasons(workspace, job), summary_line(job, counts))
+
+
+def _tell_summary(args: argparse.Namespace, workspace: "Workspace", job: "Job") -> int:
+    from qeu.services.job_candidates import open_group
+    from qeu.services.job_summary import summarize
+
+    found = summarize(workspace, open_group(workspace, (job.id,)))
+    if args.json:
+        show_json({"job": job.id, **found.to_json()})
+        return 0
+    head = ("", "model", "done", "holds", "leaks", "language", "loop", "tokens", "tokens/s",
+            "paid", "tries", "edits")  # fmt: skip
+    rows = [
+        (
+            " ".join(one.letters), one.source, f"{one.done:,}", _share(one.passed),
+            _share(one.leaked), _share(one.language), _share(one.loops), f"{one.new_tokens:.0f}",
+            f"{one.tokens_per_s:.1f}", f"{one.paid_prompt_tokens + one.paid_new_tokens:,}",
+            f"{one.attempts:,}", "" if one.distance is None else f"{one.distance:.0%}",
+        )
+        for one in found.sources
+    ]  # fmt: skip
+    show(table([head, *rows]))
+    for pair in found.agreement:
+        show(f"{pair.one} and {pair.other} agree {pair.mean:.2f} ({pair.records:,} records)")
+    return 0
+
+
+def _share(rate: "Rate") -> str:
+    """A share with its interval."""
+    return f"{rate.share:.0%} ({rate.low:.0%}-{rate.high:.0%})" if rate.of else "-"
 
 
 def _reasons(workspace: "Workspace", job: "Job") -> dict[str, object]:

@@ -7,7 +7,20 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import qeu
-from qeu.cli import check, compare, data, history, models, record
+from qeu.cli import (
+    adapters,
+    check,
+    compare,
+    data,
+    ensemble,
+    generate,
+    history,
+    jobs,
+    models,
+    record,
+    translate,
+    usefulness,
+)
 from qeu.cli.screen import prepare_streams, say
 from qeu.core.errors import QeuError, UsageError
 from qeu.core.settings import Settings
@@ -42,7 +55,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"qeu {qeu.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (models, compare, check, history, record, data):
+    for group in (
+        models,
+        adapters,
+        compare,
+        check,
+        history,
+        record,
+        data,
+        generate,
+        jobs,
+        ensemble,
+        translate,
+        usefulness,
+    ):
         group.add_command(commands)
     return parser
 

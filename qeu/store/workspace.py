@@ -124,6 +124,20 @@ MIGRATIONS = (
     CREATE INDEX job_items_state ON job_items (job, state, source, number);
     CREATE INDEX job_items_record ON job_items (job, record);
     CREATE INDEX job_items_asked ON job_items (asked) WHERE asked != '';
+    CREATE TABLE losses (
+        key TEXT NOT NULL PRIMARY KEY, at TEXT NOT NULL, model TEXT NOT NULL,
+        loss REAL NOT NULL, tokens INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE job_reviews (
+        job INTEGER NOT NULL, record INTEGER NOT NULL, at TEXT NOT NULL, decision TEXT NOT NULL,
+        source TEXT NOT NULL, text TEXT NOT NULL, event INTEGER NOT NULL,
+        distances TEXT NOT NULL, PRIMARY KEY (job, record)
+    ) WITHOUT ROWID;
+    CREATE TABLE job_ensembles (
+        jobs TEXT NOT NULL, record INTEGER NOT NULL, method TEXT NOT NULL, made_of TEXT NOT NULL,
+        text TEXT NOT NULL, parts TEXT NOT NULL, agreement REAL NOT NULL, dropped TEXT NOT NULL,
+        broken TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (jobs, record, method)
+    ) WITHOUT ROWID;
     """,
 )
 

@@ -1,23 +1,32 @@
 """The page as a whole: header, sampling sidebar, models drawer, tabs, and how it is launched."""
 
+import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import gradio as gr
+from starlette.middleware import Middleware
 
+from qeu.backends.keyring import Keyring
 from qeu.backends.shelf import Shelf
 from qeu.core.errors import QeuError
 from qeu.core.settings import Settings
 from qeu.services.link import from_query
+from qeu.services.places import PublicQueue
 from qeu.ui.api import add_api
 from qeu.ui.compare_form import Updates
 from qeu.ui.compare_tab import CompareTab, example_comparison, load_examples
 from qeu.ui.context import DEFAULT_MODEL, Context, Words
 from qeu.ui.dataset_import_form_panel import MOST_PUBLIC_BYTES
 from qeu.ui.dataset_tab import DatasetTab
+from qeu.ui.door import PublicDoor, password_check
+from qeu.ui.models_defaults import DefaultPair
 from qeu.ui.models_drawer import ModelsDrawer, model_choices
+from qeu.ui.models_header import ModelsHeader
+from qeu.ui.models_hosted import HostedModels
+from qeu.ui.models_settings import SettingsNotes
 from qeu.ui.panels import notice_html
+from qeu.ui.reasoning_tab import ReasoningTab
 from qeu.ui.roles_tab import RolesTab
 from qeu.ui.sampling_form import SamplingForm
 from qeu.ui.sentences import tell
@@ -29,7 +38,16 @@ ASSETS = Path(__file__).parent / "assets"
 
 def build_app(settings: Settings) -> tuple[gr.Blocks, dict[str, object]]:
     """The page and the arguments it is launched with; loads no model and opens no database."""
-    context = Context(settings, Shelf(settings))
+    demo, launch, _ = make_page(settings)
+    return demo, launch
+
+
+def make_page(settings: Settings) -> tuple[gr.Blocks, dict[str, object], Context]:
+    """The same, with what the page was built from."""
+    shelf = Shelf(settings)
+    if settings.public:
+        shelf.queue = PublicQueue(settings.public_queue)
+    context = Context(settings, shelf, Keyring.from_env(os.environ))
     say = Words(gr.I18n(**{code: dict(words(code)) for code in LANGUAGES}))
     # What visitors typed or generated is deleted from the page's temporary files after a day.
     with gr.Blocks(
@@ -39,6 +57,9 @@ def build_app(settings: Settings) -> tuple[gr.Blocks, dict[str, object]]:
     scripts = sorted(ASSETS.glob("*.js"))
     launch = {
         "server_name": settings.host,
+        # said either way: left out, gradio opens a link by itself where it finds a notebook
+        "share": settings.share,
+        "auth": password_check(settings.password) if settings.password else None,
         "i18n": say.i18n,
         "theme": _theme(),
         "css_paths": sorted(ASSETS.glob("*.css")),
@@ -46,23 +67,26 @@ def build_app(settings: Settings) -> tuple[gr.Blocks, dict[str, object]]:
         "footer_links": ["api", "gradio"],
         # Typed texts stay on this machine's own history, not in every browser's storage.
         "run_history": False,
-        "show_error": True,
+        # on a public page visitors read our sentences, not what a library says of this machine
+        "show_error": not settings.public,
+        "enable_monitoring": False,
         "ssr_mode": False,
         # a visitor's upload is refused while it arrives, not after it has filled the disk
         "max_file_size": MOST_PUBLIC_BYTES if settings.public else None,
+        "app_kwargs": {"middleware": [Middleware(PublicDoor)]} if settings.public else {},
         "quiet": True,
     }
-    return demo, launch
+    return demo, launch, context
 
 
 def serve(settings: Settings) -> None:
     """Build the page and serve it until Ctrl-C; takes the next free port if ours is taken."""
-    demo, launch = build_app(settings)
-    demo.queue(default_concurrency_limit=None)
+    demo, launch, context = make_page(settings)
+    demo.queue(default_concurrency_limit=None, api_open=not settings.public)
     ports = range(settings.port, min(settings.port + 20, 65_536))
     for port in ports:
         try:
-            _, address, _ = demo.launch(server_port=port, prevent_thread_lock=True, **launch)
+            _, address, link = demo.launch(server_port=port, prevent_thread_lock=True, **launch)
             break
         except OSError:
             continue
@@ -70,13 +94,33 @@ def serve(settings: Settings) -> None:
         raise QeuError(
             f"Ports {ports[0]} to {ports[-1]} are all taken. Set QEU_PORT to a free one."
         )
-    print(f"QEU Playground is at {address} (Ctrl-C ends it).", flush=True)
+    print(f"QEU Playground is at {link or address} (Ctrl-C ends it).", flush=True)
+    if warning := access_warning(settings, link):
+        print(warning, flush=True)
     try:
+        context.start_jobs()
         threading.Event().wait()
     except KeyboardInterrupt:
         print("Ending; what was generated is in the history.", flush=True)
     finally:
+        context.end_jobs()
         demo.close(verbose=False)
+
+
+def access_warning(settings: Settings, link: str | None) -> str:
+    """What an owner should know about who can reach the page; "" where there is nothing."""
+    if settings.share and not link:
+        return (
+            "No share link could be made: this machine reaches no gradio.live, or lacks its "
+            "helper program. The page is at the address above only."
+        )
+    here = settings.host in ("127.0.0.1", "localhost", "::1")
+    if not (here or settings.public or settings.password):
+        return (
+            f"Everybody who reaches {settings.host} can use this machine, its files and its keys. "
+            "Set QEU_PASSWORD, or QEU_PUBLIC=1."
+        )
+    return ""
 
 
 def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
@@ -92,7 +136,7 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
         )
     with gr.Row(elem_id="header"):
         gr.HTML(_brand_html(), elem_id="brand")
-        status = gr.HTML(elem_id="model-status")
+        header = ModelsHeader(context)
         language_dd = gr.Dropdown(
             [(name, code) for code, name in LANGUAGES.items()],
             value="en",
@@ -109,22 +153,31 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
             say("models.title"), size="sm", elem_id="models-btn", min_width=80, scale=0
         )
         theme_btn = gr.Button("◐", size="sm", elem_id="theme-btn", min_width=44, scale=0)
-    drawer = ModelsDrawer(context, say, models)
+    hosted = HostedModels(context)
+    pair = DefaultPair(context, hosted)
+    drawer = ModelsDrawer(context, say, hosted)
     with gr.Tabs(elem_id="tabs") as tabs:
-        with gr.Tab(say("tab.compare"), id="compare"):
+        with gr.Tab(say("tab.compare"), id="compare") as compare_tab:
             switches = {"live": live_cb, "exact": exact_cb}
-            compare = CompareTab(context, say, sampling, switches, models)
-        with gr.Tab(say("tab.roles"), id="roles"):
+            compare = CompareTab(context, say, sampling, switches, models, pair)
+        with gr.Tab(say("tab.roles"), id="roles") as roles_tab:
             roles = RolesTab(context, say, sampling, exact_cb, models)
         with gr.Tab(say("dataset.tab"), id="dataset") as dataset_tab:
             dataset = DatasetTab(context, say)
+        with gr.Tab(say("tab.reasoning"), id="reasoning") as reasoning_tab:
+            reasoning = ReasoningTab(context, say, dataset.place)
     actions = compare.wire(roles.roles)
     # The first example stands in the form from the start: Run works before anything has loaded.
-    actions.form.preset(example_comparison(load_examples()[0], DEFAULT_MODEL))
+    actions.form.preset(example_comparison(load_examples()[0], DEFAULT_MODEL, pair.preset))
     roles.wire(compare.question)
     dataset.wire(dataset_tab, tabs, actions.form, roles.roles)
+    reasoning.wire(reasoning_tab)
     sides = [side.model_dd for side in compare.side_forms.values()]
-    drawer.wire([*sides, *getattr(roles, "model_dropdowns", [])])
+    pickers = [*sides, *roles.model_dropdowns, *reasoning.model_dropdowns]
+    drawer.wire(pickers, header.status, header.line, pair.after)
+    header.wire(demo, drawer.watched())
+    notes = SettingsNotes(say, hosted, sampling, exact_cb, compare.side_forms, roles.model_dd)
+    notes.wire(compare_tab, roles_tab)
     add_api(context)
 
     sampling_btn.click(None, js="() => qeuToggleSidebar('sampling')", api_visibility="private")
@@ -137,15 +190,18 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
             **compare.exhibits.on_language(request),
             **roles.on_language(request),
             **dataset.on_language(request),
+            **reasoning.on_language(request),
             compare.view.notice: notice_html(text("page.hint", language_of(request))),
         }
 
     dynamic = compare.view.outputs() | compare.exhibits.outputs()
-    dynamic |= roles.outputs() | dataset.outputs()
+    dynamic |= roles.outputs() | dataset.outputs() | reasoning.outputs()
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    language_dd.input(
+    spoken = language_dd.input(
         on_language, language_dd, dynamic, js="(code) => qeuSetLanguage(code)", **quiet
     )
+    drawer.follow_language(spoken)
+    pair.follow_language(spoken)
 
     def on_open(request: gr.Request) -> Updates:
         """First sight: the link's settings if there are any, all in the visitor's language."""
@@ -157,30 +213,16 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
         except QeuError as error:
             sentence = tell(str(error), language)
             return updates | {compare.view.notice: notice_html(sentence, "error")}
-        return updates | (actions.form.fill(comparison) if comparison else {})
+        if comparison is None:
+            return updates
+        pair.keep_link(request)
+        return updates | actions.form.fill(comparison)
 
     demo.load(on_open, None, dynamic | actions.form.outputs() | {language_dd}, **quiet)
 
-    def on_watch(request: gr.Request) -> Iterator[str]:
-        yield from _watch_model(context, language_of(request))
-
-    demo.load(on_watch, None, status, concurrency_limit=None, **quiet)
+    # providers are asked in the background: the page is up and works before they answer
+    pair.after(drawer.look_at_first(demo))
     demo.unload(context.sessions.end)
-
-
-def _watch_model(context: Context, language: str) -> Iterator[str]:
-    """Load the default model in the background after the first visit, and tell how far it is."""
-    context.preload.start()
-    last = ""
-    while True:
-        line, css, finished = context.preload.line(language)
-        html = f'<span class="q-dot q-{css}"></span>{line}'
-        if html != last:
-            yield html
-            last = html
-        if finished:
-            return
-        context.preload.wait(0.3)
 
 
 def _brand_html() -> str:

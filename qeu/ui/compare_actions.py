@@ -191,7 +191,8 @@ class CompareActions:
     def on_language(self, request: gr.Request) -> Updates:
         """Show again, in the language just chosen, what the server had written in another."""
         session, language = self.context.sessions.of(request), language_of(request)
-        return self.view.show_lives(session.shown.get(PLACE, {}), language)
+        shown = self.view.show_lives(session.shown.get(PLACE, {}), language)
+        return shown | self.view.show_translations(request)
 
 
 def _history_line(stored: StoredComparison, language: str) -> str:

@@ -2,22 +2,25 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import gradio as gr
 
 from qeu.services.compare import SIDES, Comparison
+from qeu.services.defaults import Defaults
 from qeu.ui.checks_panel import build_checks_panel
-from qeu.ui.compare_actions import CompareActions
+from qeu.ui.compare_actions import PLACE, CompareActions
 from qeu.ui.compare_form import CompareForm, Data, QuestionForm, SideForm, Updates
 from qeu.ui.compare_view import CompareView, build_side_view
 from qeu.ui.context import DEFAULT_MODEL, Context, Words
 from qeu.ui.exhibits_panel import ExhibitsPanel
+from qeu.ui.models_defaults import DefaultPair
+from qeu.ui.models_hosted import HostedModels
 from qeu.ui.panels import notice_html
 from qeu.ui.sampling_form import SamplingForm
 from qeu.ui.send_panel import SendPanel
 from qeu.ui.strings import text
+from qeu.ui.translation_source import part_name, read_side
 
 EXAMPLES_FILE = Path(__file__).parent / "examples.json"
 # Each run has a queue of its own on the device; the page's queue must not hold anybody back.
@@ -32,11 +35,20 @@ def load_examples() -> list[dict[str, object]]:
     return json.loads(EXAMPLES_FILE.read_text(encoding="utf-8"))
 
 
-def example_comparison(example: Mapping[str, object], model: str) -> Comparison:
-    """An example as a comparison of the embedded model with itself."""
+def example_comparison(
+    example: Mapping[str, object], model: str, pair: Defaults | None = None
+) -> Comparison:
+    """An example as a comparison of one model with itself, or of the pair to begin with.
+
+    What an example says of a side stands; else an adapter is asked for what it learned to write.
+    """
     settings = dict(example["comparison"])  # type: ignore[call-overload]
     for name in SIDES:
-        settings[name] = {"model": model, **settings.get(name, {})}
+        usual: dict[str, object] = {"model": model}
+        if pair:
+            side = {"left": pair.left, "right": pair.right}[name]
+            usual = {"model": side.model} | ({"target": side.target} if side.target else {})
+        settings[name] = {**usual, **settings.get(name, {})}
     return Comparison.from_json(settings)
 
 
@@ -50,8 +62,10 @@ class CompareTab:
         sampling: SamplingForm,
         switches: Mapping[str, gr.Checkbox],
         models: Sequence[tuple[str, str]],
+        pair: DefaultPair | None = None,
     ) -> None:
         self.context, self.say, self.sampling, self.switches = context, say, sampling, switches
+        self.pair = pair or DefaultPair(context, HostedModels(context))
         with gr.Row(elem_classes="q-tight"):
             self.example_dd = gr.Dropdown(
                 [(say(f"example.{e['id']}"), i) for i, e in enumerate(load_examples())],
@@ -84,12 +98,13 @@ class CompareTab:
                 say("action.cut"), visible=False, elem_id="cut-btn", size="md", min_width=150
             )
         notice = gr.HTML(notice_html(text("page.hint", "en")), elem_id="notice")
+        self.pair_line = gr.HTML(elem_id="pair")
         self.side_forms, side_views = {}, {}
         with gr.Row(elem_id="sides", equal_height=False):
             for name in SIDES:
                 with gr.Column(min_width=320, elem_id=f"{name}-side", elem_classes="q-side"):
                     self.side_forms[name] = SideForm(say, name, models)
-                    side_views[name] = build_side_view(say, name)
+                    side_views[name] = build_side_view(context, say, name)
         with gr.Accordion(say("diff.title"), open=False, elem_id="diff"):
             diff = gr.HTML()
         with gr.Accordion(say("history.title"), open=False, elem_id="history") as self.history:
@@ -154,6 +169,8 @@ class CompareTab:
             self.view.sides[name].copy_btn.click(
                 None, js=f"() => qeuCopy('{name}-text')", **PRIVATE
             )
+            strip = self.view.sides[name].strip
+            strip.wire(read_side(self.context, PLACE, name), part_name)
         self._wire_live(do, inputs, shown)
         everything = form.outputs() | shown
         quiet = {"show_progress": "hidden", **PRIVATE}
@@ -164,8 +181,9 @@ class CompareTab:
         self._wire_history(do, everything)
         self.exhibits.wire(do.show_stored, everything)
         self.example_dd.input(
-            partial(_fill_example, form), self.example_dd, form.outputs(), **quiet
+            _example_filler(form, self.pair), self.example_dd, form.outputs(), **quiet
         )
+        self.pair.wire(self.side_forms, self.pair_line)
         for side in form.sides.values():
             side.own_cb.input(
                 lambda own: gr.update(visible=own), side.own_cb, side.own_group, **quiet
@@ -217,6 +235,11 @@ def _stopper(do: CompareActions, name: str) -> Callable[[gr.Request], None]:
     return on_stop_side
 
 
-def _fill_example(form: CompareForm, index: int) -> Updates:
-    example = load_examples()[index]
-    return form.fill(example_comparison(example, DEFAULT_MODEL))
+def _example_filler(form: CompareForm, pair: DefaultPair) -> Callable[[int, gr.Request], Updates]:
+    """The handler of the examples' list; gradio hands the request only to plain functions."""
+
+    def on_example(index: int, request: gr.Request) -> Updates:
+        example = load_examples()[index]
+        return form.fill(example_comparison(example, DEFAULT_MODEL, pair.of(request)))
+
+    return on_example

@@ -8,10 +8,11 @@ import gradio as gr
 from qeu.core.text_diff import word_diff
 from qeu.services.compare import SIDES
 from qeu.services.runs import Live
-from qeu.ui.context import Words
+from qeu.ui.context import Context, Words
 from qeu.ui.markup import diff_text, escape
 from qeu.ui.panels import head_html, notice_html, prompt_html, receipt_html, text_html
 from qeu.ui.strings import text
+from qeu.ui.translation_strip import TranslationStrip
 
 Updates = dict[object, object]
 
@@ -26,9 +27,14 @@ class SideView:
     receipt: gr.HTML
     stop_btn: gr.Button
     copy_btn: gr.Button
+    strip: TranslationStrip
+
+    def outputs(self) -> set[object]:
+        """All that `update` may change."""
+        return {self.head, self.body, self.prompt, self.receipt, *self.strip.outputs()}
 
     def update(self, live: Live | None, language: str, whole: bool) -> Updates:
-        """What changes while text arrives; with `whole` also prompt and receipt."""
+        """What changes while text arrives; with `whole` also prompt, receipt and translation."""
         updates: Updates = {
             self.head: head_html(live, language),
             self.body: text_html(live, language),
@@ -37,6 +43,8 @@ class SideView:
             updates[self.prompt] = prompt_html(live, language)
         if whole:
             updates[self.receipt] = receipt_html(live.generation if live else None, language)
+            # it may be another text now
+            updates |= self.strip.clear()
         return updates
 
 
@@ -67,7 +75,7 @@ class CompareView:
             self.history_list,
         }
         for side in self.sides.values():
-            found |= {side.head, side.body, side.prompt, side.receipt}
+            found |= side.outputs()
         return found
 
     def show_notice(self, message: str, kind: str = "info") -> Updates:
@@ -90,8 +98,13 @@ class CompareView:
             updates[self.diff] = diff_html(lives, language)
         return updates
 
+    def show_translations(self, request: gr.Request) -> Updates:
+        """The translations in the language just chosen."""
+        strips = [side.strip for side in self.sides.values()]
+        return {key: value for strip in strips for key, value in strip.on_language(request).items()}
 
-def build_side_view(say: Words, name: str) -> SideView:
+
+def build_side_view(context: Context, say: Words, name: str) -> SideView:
     """The outputs of one side, with their fixed heights."""
     head = gr.HTML(head_html(None, "en"), elem_id=f"{name}-head", elem_classes="q-head")
     body = gr.HTML(
@@ -106,11 +119,12 @@ def build_side_view(say: Words, name: str) -> SideView:
     with gr.Row(elem_classes="q-tight q-small"):
         stop_btn = gr.Button(say("action.stop_side"), size="sm", elem_id=f"{name}-stop")
         copy_btn = gr.Button(say("action.copy"), size="sm", elem_id=f"{name}-copy")
+    strip = TranslationStrip(context, say, name)
     with gr.Accordion(say("prompt.title"), open=False, elem_id=f"{name}-prompt"):
         prompt = gr.HTML(prompt_html(None, "en"))
     with gr.Accordion(say("receipt.title"), open=False, elem_id=f"{name}-receipt"):
         receipt = gr.HTML(receipt_html(None, "en"))
-    return SideView(head, body, prompt, receipt, stop_btn, copy_btn)
+    return SideView(head, body, prompt, receipt, stop_btn, copy_btn, strip)
 
 
 def diff_html(lives: Mapping[str, Live], language: str) -> str:

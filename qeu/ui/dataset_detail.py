@@ -26,6 +26,8 @@ from qeu.ui.dataset_detail_view import (
 )
 from qeu.ui.sentences import tell
 from qeu.ui.strings import text
+from qeu.ui.translation_source import Shown
+from qeu.ui.translation_strip import TranslationStrip
 
 # What the form edits; the other fields belong to operations.
 EDITED = (*TEXTS, "category", "field", "uniqueness", "language")
@@ -76,6 +78,7 @@ class DatasetDetail:
             )
         with gr.Column(elem_id="ds-fields") as self.fields:
             self.record = gr.HTML(elem_id="ds-record", elem_classes="q-record", padding=False)
+            self.strip = TranslationStrip(self.context, say, "ds")
         self.boxes: dict[str, gr.components.Component] = {}
         with gr.Group(visible=False, elem_id="ds-form") as self.form:
             self.conflict = gr.HTML(elem_id="ds-conflict")
@@ -143,7 +146,7 @@ class DatasetDetail:
 
     def outputs(self) -> set[object]:
         """What `show` may update."""
-        return {self.head, self.record, self.history, self.training}
+        return {self.head, self.record, self.history, self.training, *self.strip.outputs()}
 
     def form_outputs(self) -> set[object]:
         """What opening and closing the form updates."""
@@ -168,7 +171,7 @@ class DatasetDetail:
         if stored is None:
             return {
                 self.head: head_html(None, "", language),
-                self.record: "", self.history: "", self.training: "",
+                self.record: "", self.history: "", self.training: "", **self.strip.clear(),
             }  # fmt: skip
         origins = read_origins(workspace, dataset, stored.id)
         entries = read_history(workspace, dataset, stored.id)
@@ -176,7 +179,13 @@ class DatasetDetail:
             self.head: head_html(stored, place, language),
             self.record: record_html(stored, read_findings(workspace, stored), origins, language),
             self.history: history_html(entries, language),
+            **self.strip.clear(),
         }
+
+    def read_texts(self, workspace: Workspace, dataset: Dataset, number: int) -> Shown:
+        """The record's texts, for the line that translates them."""
+        stored = find_record(workspace, dataset, number)
+        return Shown({field: stored.value(field) for field in TEXTS} if stored else {})
 
     def open_form(self, stored: StoredRecord) -> Updates:
         """The form over this record as it is."""

@@ -13,6 +13,7 @@ from qeu.ui.compare_form import CompareForm, Data, Updates
 from qeu.ui.context import Context, Words
 from qeu.ui.dataset_actions import DatasetActions
 from qeu.ui.dataset_browser import DatasetBrowser
+from qeu.ui.dataset_detail_view import column_name
 from qeu.ui.dataset_panels import build_panels
 from qeu.ui.dataset_place import DatasetPlace
 from qeu.ui.dataset_review_panel import FilterOnly, ReviewPanel, StepBar
@@ -21,6 +22,7 @@ from qeu.ui.panels import notice_html
 from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import text
+from qeu.ui.translation_source import Shown
 
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 MANY = {"concurrency_limit": None, "trigger_mode": "multiple", **QUIET}
@@ -108,6 +110,7 @@ class DatasetTab:
             self.on_shipped, inputs, shown | {self.place.changed}, api_visibility="private"
         )
         self._wire_training(roles)
+        self._wire_translation()
         self.steps.wire()
         self.review.wire()
         self.panels.wire()
@@ -133,6 +136,16 @@ class DatasetTab:
             on_training, inputs, detail.training, **MANY,
         )  # fmt: skip
 
+    def _wire_translation(self) -> None:
+        browser, strip = self.browser, self.browser.detail.strip
+
+        def read(data: Data, request: gr.Request) -> Shown:
+            visit = browser.visit(data, request)
+            return browser.detail.read_texts(visit.workspace, visit.dataset, visit.selected)
+
+        strip.wire(read, column_name, browser.inputs())
+        browser.state.change(strip.on_gone, None, strip.outputs(), **QUIET)
+
     def shown(self) -> set[object]:
         """All that reading anew may update."""
         return {
@@ -142,12 +155,14 @@ class DatasetTab:
 
     def outputs(self) -> set[object]:
         """All that `on_language` may update."""
-        return {self.spoken, *self.panels.outputs(), *self.review.outputs()}
+        strip = self.browser.detail.strip
+        return {self.spoken, *strip.outputs(), *self.panels.outputs(), *self.review.outputs()}
 
     def on_language(self, request: gr.Request) -> Updates:
         """The browser follows by itself, through `spoken`."""
         return {
             self.spoken: language_of(request),
+            **self.browser.detail.strip.on_language(request),
             **self.review.on_language(request),
             **self.panels.on_language(request),
         }

@@ -1,150 +1,268 @@
-"""The Models drawer: what can be loaded, what is loaded, how much memory it holds."""
+"""The Models drawer: what is loaded, what would fit, adapters, keys, the table of models."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import gradio as gr
+from gradio.events import Dependency
 
-from qeu.backends.adapter_files import list_adapters
-from qeu.backends.catalog import find_model, list_models
+from qeu.backends.adapter_files import scan_adapters
+from qeu.backends.precision import AUTO
 from qeu.core.errors import QeuError
+from qeu.ui.compare_form import Updates
 from qeu.ui.context import DEFAULT_MODEL, Context, Words
-from qeu.ui.markup import escape
+from qeu.ui.keys_panel import ASK_JS, KeysPanel
+from qeu.ui.models_hosted import HostedModels
+from qeu.ui.models_pickers import (
+    Choices,
+    adapter_choices,
+    hosted_choices,
+    local_choices,
+    short_label,
+)
+from qeu.ui.models_view import (
+    PRECISION_WORDS,
+    adapters_html,
+    estimate_html,
+    memory_html,
+    precision_of,
+    table_html,
+)
 from qeu.ui.panels import notice_html
 from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import text, words
 
-
-def model_choices(context: Context) -> list[tuple[str, str]]:
-    """Models of the catalogue that run here, and adapters of each, as picker entries."""
-    choices = [(card.label, card.id) for card in list_models() if card.kind == "local"]
-    labels = {card.id: card.label for card in list_models()}
-    for adapter in list_adapters(context.settings.adapters):
-        base = _base_id(adapter.base)
-        choices.append((f"{labels.get(base, base)} @ {adapter.name}", f"{base}@{adapter.name}"))
-    return choices
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def _base_id(base: str) -> str:
-    """The catalogue's id of a base that an adapter names by its Hub repository."""
-    for card in list_models():
-        if base in (card.id, card.hub_repo):
-            return card.id
-    return base
-
-
-def drawer_html(context: Context, language: str) -> str:
-    """Every known model with its size, licence and languages; loaded ones with their memory."""
-    loaded = {}
-    for item in context.shelf.loaded():
-        loaded.setdefault(item.model_id, []).append(item)
-    free = text("models.free", language, free=f"{context.shelf.free_bytes() / 1e9:.1f}")
-    rows = [f'<p class="q-hint">{escape(free)}</p>']
-    for card in list_models():
-        held = loaded.pop(card.id, [])
-        rows.append(_card_html(card.label, card, held, language))
-    for name, held in loaded.items():
-        rows.append(_card_html(name, find_model(name), held, language))
-    return "".join(rows)
+def model_choices(context: Context, language: str = "en") -> Choices:
+    """Models of the table that run here, and adapters of each, as picker entries."""
+    return [*local_choices(language), *adapter_choices(context.settings.adapters)]
 
 
 class ModelsDrawer:
-    """A drawer on the right that any tab can open."""
+    """A drawer on the right that any tab can open; `hosted` knows each visitor's providers."""
 
-    def __init__(self, context: Context, say: Words, models: Sequence[tuple[str, str]]) -> None:
-        self.context = context
+    def __init__(self, context: Context, say: Words, hosted: HostedModels) -> None:
+        self.context, self.hosted = context, hosted
+        self.public = context.settings.public
         with gr.Sidebar(
             label=say("models.title"), position="right", open=False, elem_id="models", width=340
         ) as self.sidebar:
+            gr.Markdown(say("models.loaded"), elem_classes="q-section")
+            self.memory = gr.HTML(elem_id="models-loaded", js_on_load=ASK_JS)
+            gr.Markdown(say("models.section.load"), elem_classes="q-section")
             self.model_dd = gr.Dropdown(
-                list(models),
+                local_choices(),
                 value=DEFAULT_MODEL,
                 label=say("models.choose"),
-                info=say("models.choose.help"),
-                allow_custom_value=True,
+                info=None if self.public else say("models.choose.help"),
+                allow_custom_value=not self.public,
                 elem_id="models-choose",
             )
+            # who visits a public page does not decide how its owner's memory is used
+            self.precision_dd = gr.Dropdown(
+                [(say(word), name) for name, word in PRECISION_WORDS.items()],
+                value=AUTO,
+                label=say("models.precision"),
+                elem_id="models-precision",
+                visible=not self.public,
+            )
+            self.estimate = gr.HTML(elem_id="models-estimate")
             with gr.Row(elem_classes="q-tight"):
                 self.load_btn = gr.Button(
-                    say("models.load"), min_width=80, elem_id="models-load", size="md"
+                    say("models.load"),
+                    variant="primary",
+                    min_width=80,
+                    elem_id="models-load",
+                    size="md",
                 )
-                self.unload_btn = gr.Button(
-                    say("models.unload"), min_width=80, elem_id="models-unload", size="md"
+                self.refresh_btn = gr.Button(
+                    "⟳", min_width=40, scale=0, elem_id="models-refresh", size="md"
                 )
-                self.refresh_btn = gr.Button("⟳", min_width=40, elem_id="models-refresh", size="md")
             self.notice = gr.HTML(notice_html(""), elem_id="models-notice")
-            self.list = gr.HTML(elem_id="models-list")
+            with gr.Accordion(
+                say("models.section.adapters"), open=False, elem_id="models-adapters"
+            ):
+                self.adapters = gr.HTML(elem_id="models-adapter-list")
+            with gr.Accordion(say("models.section.hosted"), open=False, elem_id="models-hosted"):
+                self.keys = KeysPanel(context, say, hosted)
+            with gr.Accordion(say("models.section.list"), open=False, elem_id="models-list"):
+                self.table = gr.HTML(elem_id="models-table")
 
-    def wire(self, pickers: Sequence[gr.Dropdown]) -> None:
-        """Connect the buttons; `pickers` are refreshed when adapters or models appear."""
-        quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        outputs = [self.notice, self.list]
-        self.load_btn.click(self.on_load, self.model_dd, outputs, concurrency_limit=None, **quiet)
-        self.unload_btn.click(self.on_unload, self.model_dd, outputs, **quiet)
-        self.sidebar.expand(self.on_list, None, self.list, **quiet)
-        self.refresh_btn.click(self.on_refresh, None, [self.list, self.model_dd, *pickers], **quiet)
-        self._pickers = len(pickers) + 1
+    def wire(
+        self,
+        pickers: Sequence[gr.Dropdown],
+        status: gr.HTML,
+        show_status: Callable[[gr.Request], str],
+        after: Callable[[Dependency], None],
+    ) -> None:
+        """Connect the buttons.
 
-    def on_list(self, request: gr.Request) -> str:
-        """What is known and loaded now."""
-        return drawer_html(self.context, language_of(request))
+        Adapters and hosted models that appear go to all `pickers`; `after` is told of every event
+        that may bring some. `status` is the header's line, written by `show_status`.
+        """
+        self.pickers, self.status, self.show_status = tuple(pickers), status, show_status
+        outputs = {self.notice, self.memory, self.estimate, status}
+        self.load_btn.click(self.on_load, self.model_dd, outputs, concurrency_limit=None, **QUIET)
+        self.memory.submit(self.on_unload, self.model_dd, outputs, **QUIET)
+        self.model_dd.change(
+            self.on_choose,
+            self.model_dd,
+            [self.precision_dd, self.estimate],
+            trigger_mode="always_last",
+            **QUIET,
+        )
+        self.precision_dd.input(
+            self.on_precision, [self.model_dd, self.precision_dd], outputs, **QUIET
+        )
+        shown = {*self.outputs(), *self.pickers}
+        self.sidebar.expand(self.on_show, self.model_dd, self.outputs(), **QUIET)
+        after(self.refresh_btn.click(self.on_refresh, self.model_dd, shown, **QUIET))
+        self.keys.wire({*self.pickers}, self.show_choices, after)
 
-    def on_refresh(self, request: gr.Request) -> list[object]:
-        """Look again at what is there; adapters trained meanwhile appear in every picker."""
-        choices = gr.update(choices=model_choices(self.context))
-        return [self.on_list(request), *[choices] * self._pickers]
+    def look_at_first(self, demo: gr.Blocks) -> Dependency:
+        """When the page opens: ask the providers that the owner has keys for."""
+        shown = {self.keys.states, *self.pickers}
+        return demo.load(self.on_first, None, shown, concurrency_limit=None, **QUIET)
 
-    def on_load(self, model: str, request: gr.Request) -> Iterator[tuple[str, object]]:
+    def follow_language(self, event: Dependency) -> None:
+        """Say everything again in the language just chosen."""
+        shown = {*self.outputs(), *self.pickers}
+        event.then(self.on_language, self.model_dd, shown, **QUIET)
+
+    def watched(self) -> dict[gr.HTML, Callable[[gr.Request], str]]:
+        """What changes while nobody touches the drawer, each part with what writes it."""
+        return {self.memory: self.memory_text, self.keys.states: self.keys.states_html}
+
+    def outputs(self) -> set[object]:
+        """All that `show` writes."""
+        return {
+            self.memory,
+            self.estimate,
+            self.adapters,
+            self.table,
+            self.keys.states,
+            self.model_dd,
+        }
+
+    def show(self, model: str | None, request: gr.Request) -> Updates:
+        """Everything as it is now, in the page's language."""
+        language, folder = language_of(request), self.context.settings.adapters
+        found, broken = scan_adapters(folder)
+        return {
+            self.memory: self.memory_text(request),
+            self.estimate: self._estimate(model, request),
+            self.adapters: adapters_html(found, broken, None if self.public else folder, language),
+            self.table: table_html(language),
+            self.keys.states: self.keys.states_html(request),
+            self.model_dd: gr.update(choices=local_choices(language)),
+        }
+
+    def show_choices(self, request: gr.Request) -> Updates:
+        """What this visitor can choose from, for every picker."""
+        choices = model_choices(self.context, language_of(request))
+        choices += hosted_choices(self.hosted.refs(request))
+        return {picker: gr.update(choices=choices) for picker in self.pickers}
+
+    def memory_text(self, request: gr.Request) -> str:
+        """What is loaded, and what is free."""
+        shelf = self.context.shelf
+        return memory_html(
+            shelf.loaded(),
+            shelf.free_bytes(),
+            language_of(request),
+            may_unload=not self.public,
+        )
+
+    def on_show(self, model: str | None, request: gr.Request) -> Updates:
+        """The drawer was opened."""
+        return self.show(model, request)
+
+    def on_first(self, request: gr.Request) -> Updates:
+        """The page was opened: hosted models that the owner has keys for join the pickers."""
+        self.hosted.look(request)
+        return {self.keys.states: self.keys.states_html(request), **self.show_choices(request)}
+
+    def on_language(self, model: str | None, request: gr.Request) -> Updates:
+        """The drawer and all pickers in another language."""
+        return self.show(model, request) | self.show_choices(request)
+
+    def on_refresh(self, model: str | None, request: gr.Request) -> Updates:
+        """Look again at what is there; adapters and models that appeared go to every picker."""
+        # a visitor must not make the owner's key ask again and again
+        self.hosted.look(request, refresh=not self.context.settings.public)
+        return self.show(model, request) | self.show_choices(request)
+
+    def on_choose(self, model: str | None, request: gr.Request) -> tuple[object, str]:
+        """Another model: its precision, and what it would take."""
+        try:
+            self._check(model)
+            precision: object = precision_of(self.context.shelf, (model or "").strip())
+        except QeuError:
+            precision = gr.skip()  # the estimate says what is wrong with the name
+        return precision, self._estimate(model, request)
+
+    def on_precision(self, model: str | None, precision: str, request: gr.Request) -> Updates:
+        """How the model is to be loaded from now on, by the drawer and by runs."""
+        try:
+            self._refuse_visitors()
+            self.context.shelf.choose_precision((model or "").strip(), precision)
+        except QeuError as error:
+            return self._told(tell(str(error), language_of(request)), "error", model, request)
+        return {self.estimate: self._estimate(model, request)}
+
+    def on_load(self, model: str | None, request: gr.Request) -> Iterator[Updates]:
         """Load a model and tell how far it is."""
         from qeu.services.loading import load_with_progress
 
-        language = language_of(request)
+        language, name = language_of(request), (model or "").strip()
         try:
-            self.context.check_model(model)
-            for step, share in load_with_progress(self.context.shelf, model):
+            self._check(name)
+            for step, share in load_with_progress(self.context.engines(request), name):
                 label = words(language).get(f"load.{step}", step)
                 line = f"{label} {share:.0%}" if share else label
-                yield notice_html(line), gr.skip()
+                yield {self.notice: notice_html(line)}
         except QeuError as error:
-            yield (
-                notice_html(tell(str(error), language), "error"),
-                drawer_html(self.context, language),
-            )
+            yield self._told(tell(str(error), language), "error", model, request)
             return
-        ready = text("model.ready", language, model=model)
-        yield notice_html(ready), drawer_html(self.context, language)
+        ready = text("model.ready", language, model=short_label(name))
+        yield self._told(ready, "info", model, request)
 
-    def on_unload(self, model: str, request: gr.Request) -> tuple[str, str]:
-        """Free a model's memory; refused while it computes."""
+    def on_unload(self, model: str | None, event: gr.EventData, request: gr.Request) -> Updates:
+        """Free the memory of the card whose button was pressed; refused while it computes."""
         language = language_of(request)
+        name, _, precision = str(event.ask).partition("\n")
         try:
-            self.context.shelf.unload(model.rsplit("@", 1)[0])
+            self._refuse_visitors()
+            self.context.shelf.unload(name, precision=precision or None)
         except QeuError as error:
-            return notice_html(tell(str(error), language), "error"), drawer_html(
-                self.context, language
+            return self._told(tell(str(error), language), "error", model, request)
+        done = text("models.unloaded", language, model=short_label(name))
+        return self._told(done, "info", model, request)
+
+    def _told(self, line: str, kind: str, model: str | None, request: gr.Request) -> Updates:
+        return {
+            self.notice: notice_html(line, kind),
+            self.memory: self.memory_text(request),
+            self.estimate: self._estimate(model, request),
+            self.status: self.show_status(request),
+        }
+
+    def _estimate(self, model: str | None, request: gr.Request) -> str:
+        language, name = language_of(request), (model or "").strip()
+        try:
+            self._check(name)
+        except QeuError as error:
+            return notice_html(tell(str(error), language), "error")
+        return estimate_html(self.context.shelf, name, language)
+
+    def _check(self, model: str | None) -> None:
+        self.context.check_model((model or "").strip())
+
+    def _refuse_visitors(self) -> None:
+        if self.public:
+            raise QeuError(
+                "Visitors do not change what a public page has loaded. "
+                "Run the playground on your own machine for that."
             )
-        done = text("models.unloaded", language, model=model)
-        return notice_html(done), drawer_html(self.context, language)
-
-
-def _card_html(label: str, card: object, held: Sequence[object], language: str) -> str:
-    facts = [
-        f"{card.parameters / 1e9:.2f} B",  # type: ignore[attr-defined]
-        card.licence,  # type: ignore[attr-defined]
-        text("models.context", language, tokens=f"{card.context:,}"),  # type: ignore[attr-defined]
-    ]
-    for key, codes in (("models.reads", card.reads), ("models.writes", card.writes)):  # type: ignore
-        if codes:
-            names = [text(f"language.{code}", language) for code in codes]
-            listed = text("list.comma", language).join(names)
-            facts.append(text(key, language, languages=listed))
-    state = "".join(
-        f'<div class="q-held">● {escape(item.dtype)} · {escape(item.device)} · '
-        f"{item.memory_bytes / 1e9:.2f} GB</div>"
-        for item in held
-    )
-    css = " q-loaded" if held else ""
-    return (
-        f'<div class="q-model{css}"><b>{escape(tell(label, language))}</b>'
-        f"<p>{escape(' · '.join(facts))}</p>{state}</div>"
-    )

@@ -2,12 +2,13 @@
 
 import threading
 
-from qeu.backends.catalog import find_model
 from qeu.backends.shelf import Shelf
 from qeu.core.errors import QeuError
 from qeu.ui.markup import escape
+from qeu.ui.models_pickers import short_label
+from qeu.ui.models_view import header_html
 from qeu.ui.sentences import tell
-from qeu.ui.strings import text, words
+from qeu.ui.strings import words
 
 
 class Preload:
@@ -33,16 +34,22 @@ class Preload:
         with self._news:
             self._news.wait(timeout_s)
 
-    def line(self, language: str) -> tuple[str, str, bool]:
-        """(escaped text, CSS state, finished) of the load for the page's header."""
-        label = tell(find_model(self._model).label, language)
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing to wait for: it is loaded, or has failed."""
+        return bool(self._error) or self._step == "ready"
+
+    def html(self, language: str) -> str:
+        """How far the load is, or why it failed, for the page's header."""
         if self._error:
-            return escape(tell(self._error, language)), "error", True
-        if self._step == "ready":
-            return escape(text("model.ready", language, model=label)), "stop", True
-        step = words(language).get(f"load.{self._step}", self._step)
-        share = f" {self._share:.0%}" if self._share else ""
-        return escape(f"{label}: {step}{share}"), "busy", False
+            line, css = escape(tell(self._error, language)), "error"
+        elif self._step == "ready" or self._thread is None:
+            return header_html((), language)
+        else:
+            step = words(language).get(f"load.{self._step}", self._step)
+            share = f" {self._share:.0%}" if self._share else ""
+            line, css = escape(f"{short_label(self._model)}: {step}{share}"), "busy"
+        return f'<span class="q-dot q-{css}"></span>{line}'
 
     def _load(self) -> None:
         try:

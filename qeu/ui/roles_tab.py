@@ -17,6 +17,7 @@ from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.streaming import stream_run
 from qeu.ui.strings import text
+from qeu.ui.translation_source import part_name, read_side
 from qeu.ui.trial_panel import TrialPanel
 
 PLACE = "roles"
@@ -109,7 +110,7 @@ class RolesTab:
             )
             self.take_btn = gr.Button(say("roles.take"), elem_id="roles-take", min_width=170)
         self.notice = gr.HTML(notice_html(text("roles.hint", "en")), elem_id="roles-notice")
-        self.view = RolesView(say)
+        self.view = RolesView(self.context, say)
         self.roles: dict[str, gr.Textbox] = {
             role_id: panel.wording_box for role_id, panel in self.view.panels.items()
         }
@@ -144,6 +145,7 @@ class RolesTab:
 
         panel.side.stop_btn.click(stop_one, queue=False, **QUIET)
         panel.side.copy_btn.click(None, js=panel.copy_js, api_visibility="private")
+        panel.side.strip.wire(read_side(self.context, PLACE, panel.role_id), part_name)
         panel.restore_btn.click(
             lambda: ROLES[panel.role_id].text, None, panel.wording_box, queue=False, **QUIET
         )
@@ -223,6 +225,7 @@ class RolesTab:
             self.notice: notice_html(text("roles.hint", language)),
             self.spoken: language,
             **self.view.show_lives(session.shown.get(PLACE, {}), language),
+            **self.view.show_translations(request),
             **self.trial.on_language(request),
         }
 

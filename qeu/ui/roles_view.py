@@ -8,7 +8,7 @@ import gradio as gr
 from qeu.core.roles import ROLE_IDS, ROLES
 from qeu.services.runs import Live
 from qeu.ui.compare_view import SideView, build_side_view
-from qeu.ui.context import Words
+from qeu.ui.context import Context, Words
 from qeu.ui.markup import escape
 from qeu.ui.strings import text
 
@@ -46,7 +46,7 @@ class RolePanel:
 class RolesView:
     """All four panels, two by two where the page is wide enough."""
 
-    def __init__(self, say: Words) -> None:
+    def __init__(self, context: Context, say: Words) -> None:
         self.panels: dict[str, RolePanel] = {}
         for pair in (ROLE_IDS[:2], ROLE_IDS[2:]):
             with gr.Row(equal_height=False, elem_classes="q-roles"):
@@ -54,12 +54,11 @@ class RolesView:
                     with gr.Column(
                         min_width=320, elem_id=f"role-{role_id}", elem_classes="q-side q-role"
                     ):
-                        self.panels[role_id] = _build_panel(say, role_id)
+                        self.panels[role_id] = _build_panel(context, say, role_id)
 
     def outputs(self) -> set[object]:
         """What a run updates."""
-        sides = [panel.side for panel in self.panels.values()]
-        return {part for s in sides for part in (s.head, s.body, s.prompt, s.receipt)}
+        return {part for panel in self.panels.values() for part in panel.side.outputs()}
 
     def show_lives(
         self,
@@ -74,6 +73,11 @@ class RolesView:
             if not only or role_id in only:
                 updates |= panel.side.update(lives.get(role_id), language, whole)
         return updates
+
+    def show_translations(self, request: gr.Request) -> Updates:
+        """The translations in the language just chosen."""
+        strips = [panel.side.strip for panel in self.panels.values()]
+        return {key: value for strip in strips for key, value in strip.on_language(request).items()}
 
 
 def is_edited(role_id: str, wording: str) -> bool:
@@ -94,7 +98,7 @@ def title_html(role_id: str, edited: bool, language: str) -> str:
     return f'<div class="q-role-title"><h3>{name}</h3>{mark}</div>'
 
 
-def _build_panel(say: Words, role_id: str) -> RolePanel:
+def _build_panel(context: Context, say: Words, role_id: str) -> RolePanel:
     with gr.Row(elem_classes="q-tight q-role-head"):
         title = gr.HTML(title_html(role_id, False, "en"), padding=False)
         restore_btn = gr.Button(
@@ -115,5 +119,5 @@ def _build_panel(say: Words, role_id: str) -> RolePanel:
         elem_id=f"role-{role_id}-wording",
         elem_classes="q-wording",
     )
-    side = build_side_view(say, f"role-{role_id}")
+    side = build_side_view(context, say, f"role-{role_id}")
     return RolePanel(role_id, title, wording_box, restore_btn, side)

@@ -17,6 +17,7 @@ class SamplingForm:
 
     def __init__(self, say: Words, prefix: str) -> None:
         default = Sampling()
+        self._say = say
         self.controls: dict[str, gr.components.Component] = {}
         for f in fields(Sampling):
             label, info = say(f"sampling.{f.name}"), say(f"sampling.{f.name}.help")
@@ -49,3 +50,11 @@ class SamplingForm:
     def fill(self, sampling: Sampling) -> dict[object, object]:
         """Updates that show these settings."""
         return {control: getattr(sampling, name) for name, control in self.controls.items()}
+
+    def show_notes(self, notes: Mapping[str, tuple[str, bool]]) -> dict[object, object]:
+        """Updates that give each setting its own info, or the note (word, stays enabled) on it."""
+        updates: dict[object, object] = {}
+        for name, control in self.controls.items():
+            key, enabled = notes.get(name, (f"sampling.{name}.help", True))
+            updates[control] = gr.update(interactive=enabled, info=self._say(key))
+        return updates

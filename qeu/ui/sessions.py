@@ -1,15 +1,20 @@
 """What the server remembers of each open page: its runs, stopped when the page goes away."""
 
 import threading
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import gradio as gr
 
+from qeu.backends.engines import Engines
 from qeu.backends.keyring import Keyring
+from qeu.services.job_queue import JobQueue
 from qeu.services.runs import Live, Run
 from qeu.store.workspace import Workspace
 from qeu.ui.strings import COOKIE, pick_language
+
+MOST_SESSIONS = 500
 
 
 @dataclass
@@ -19,6 +24,8 @@ class Session:
     runs: dict[str, Run] = field(default_factory=dict)
     shown: dict[str, Mapping[str, Live]] = field(default_factory=dict)
     workspace: Workspace | None = None
+    # Bulk jobs of a visit to a public page; they end with it.
+    jobs: JobQueue | None = None
     # Keys and addresses as this visitor has them; None: those of the environment.
     keyring: Keyring | None = None
     # What a panel has found out for its next step, by the panel's name.
@@ -31,6 +38,14 @@ class Session:
             if self.workspace is None:
                 self.workspace = Workspace(None)
             return self.workspace
+
+    def visit_jobs(self, engines: Callable[[], Engines]) -> JobQueue:
+        """The bulk jobs over this page's own records; made at first use."""
+        workspace = self.own_workspace()
+        with self._opening:
+            if self.jobs is None:
+                self.jobs = JobQueue(workspace, engines)
+            return self.jobs
 
     def begin(self, place: str, run: Run) -> None:
         """Make `run` the one of its place; an older one still computing is stopped."""
@@ -45,33 +60,49 @@ class Session:
         if run := self.runs.get(place):
             run.stop(key)
 
+    def end(self) -> None:
+        """Stop what it computes, and let go of what it holds."""
+        for run in self.runs.values():
+            run.stop()
+        if self.jobs is not None:
+            self.jobs.close()
+        if self.workspace is not None:
+            self.workspace.close()
+
     def is_current(self, place: str, run: Run) -> bool:
         """Whether the place still belongs to this run, or a newer one has taken it over."""
         return self.runs.get(place) is run
 
 
 class Sessions:
-    """All open pages, by gradio's session hash."""
+    """All open pages, by gradio's session hash; of more than `most` the longest unused ends.
 
-    def __init__(self) -> None:
+    A program can name a new hash with every request, and a page whose browser died says nothing.
+    """
+
+    def __init__(self, most: int = MOST_SESSIONS) -> None:
         self._lock = threading.Lock()
-        self._sessions: dict[str, Session] = {}
+        self._most = most
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
 
     def of(self, request: gr.Request) -> Session:
         """The session of a request, made at its first one."""
+        name = request.session_hash or ""
         with self._lock:
-            return self._sessions.setdefault(request.session_hash or "", Session())
+            session = self._sessions.setdefault(name, Session())
+            self._sessions.move_to_end(name)
+            surplus = len(self._sessions) > self._most
+            oldest = self._sessions.popitem(last=False)[1] if surplus else None
+        if oldest is not None:
+            oldest.end()
+        return session
 
     def end(self, request: gr.Request) -> None:
         """The page is gone: stop what it was computing and forget it."""
         with self._lock:
             session = self._sessions.pop(request.session_hash or "", None)
-        if session is None:
-            return
-        for run in session.runs.values():
-            run.stop()
-        if session.workspace is not None:
-            session.workspace.close()
+        if session is not None:
+            session.end()
 
 
 def language_of(request: gr.Request | None) -> str:

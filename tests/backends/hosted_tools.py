@@ -46,6 +46,22 @@ def open_model(
     return HostedPool(patience).open(find_model(f"{provider}/{name}"), keyring_for(server, key))
 
 
+def open_raw(server: "RawServer", patience: Patience = QUICK) -> HostedModel:
+    """A model of a server that lists none."""
+    keyring = Keyring({"server": KEY}, {"server": server.address})
+    return HostedPool(patience).open(find_model("server/any"), keyring)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Poll until it is true; the test fails where it never is."""
+    pause = threading.Event()
+    for _ in range(int(PATIENCE_S / 0.01)):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it never came true")
+
+
 def chat(question: str = "Say hello.", target: str = "answer") -> Prompt:
     """A chat prompt of one turn."""
     return Prompt("chat", target, messages=(Message("user", (Segment("instruction", question),)),))

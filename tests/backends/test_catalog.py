@@ -127,7 +127,7 @@ def test_a_language_that_a_model_cannot_read_or_write_is_told_with_a_way_out() -
     unwritten = fitness_warning(phi, language="ja", answer_language="ja")
     assert unwritten
     assert unwritten.code == "cannot_write"
-    assert not unwritten.instead
+    assert unwritten.instead == ("qwen2.5-7b", "qwen2.5-1.5b")
 
 
 def test_a_task_that_a_model_is_not_fit_for_is_told_first() -> None:

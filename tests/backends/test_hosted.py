@@ -16,11 +16,12 @@ from tests.backends.hosted_tools import (
     RawServer,
     chat,
     open_model,
+    open_raw,
     reply,
     row,
     tagged,
+    wait_for,
 )
-from tests.backends.test_hosted_pool import open_raw
 from tests.wire_server import WORDS, Fault, WireServer, rate_limited
 from tests.wire_shapes import KINDS
 
@@ -408,16 +409,6 @@ def test_a_server_that_never_ends_is_cut_and_left():
         done = open_raw(server).generate([row(max_new_tokens=5)])[0]
     assert done.finish_reason == "length"
     assert len(done.text) == 1_000 + 32 * 5
-
-
-def wait_for(condition) -> None:
-    """Poll until it is true; the test fails where it never is."""
-    pause = threading.Event()
-    for _ in range(int(PATIENCE_S / 0.01)):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it never came true")
 
 
 def test_chat_prompts_go_turn_by_turn():

@@ -16,11 +16,11 @@ from tests.backends.hosted_tools import (
     TEXT,
     RawServer,
     open_model,
+    open_raw,
     reply,
     row,
     tagged,
 )
-from tests.backends.test_hosted_pool import open_raw
 from tests.wire_server import WORDS, Fault, WireServer, rate_limited
 
 BOTH = pytest.mark.parametrize("kind", ["groq", "openai"])
@@ -59,7 +59,10 @@ def test_after_some_attempts_it_ends_with_the_servers_own_words(kind):
         (413, "too large for some-model"),
         (422, "refuses the request for some-model (422): No way."),
         (418, "refuses the request for some-model (418): No way."),
-        (504, "refuses the request for some-model (504): No way."),
+        (504, "timed out (504): No way."),
+        (408, "timed out (408): No way."),
+        (524, "timed out (524): No way."),
+        (520, "failed to answer for some-model (520): No way."),
     ],
 )
 def test_a_final_refusal_is_asked_once_and_names_server_model_and_reason(status, words):

@@ -5,21 +5,14 @@ from dataclasses import replace
 import pytest
 
 from qeu.backends.catalog import find_model
-from qeu.backends.hosted import HostedModel
 from qeu.backends.hosted_pool import IDLE_S, LIST_S, HostedPool
 from qeu.backends.keyring import Keyring
 from qeu.core.errors import QeuError
-from tests.backends.hosted_tools import KEY, QUICK, RawServer, keyring_for, reply, row
+from tests.backends.hosted_tools import KEY, QUICK, RawServer, keyring_for, open_raw, reply, row
 from tests.wire_server import WireServer
 from tests.wire_shapes import KINDS
 
 LLAMA = "llama-3.3-70b-versatile"
-
-
-def open_raw(server: RawServer, patience=QUICK) -> HostedModel:
-    """A model of a server that lists none."""
-    keyring = Keyring({"server": KEY}, {"server": server.address})
-    return HostedPool(patience).open(find_model("server/any"), keyring)
 
 
 class FakeClock:
@@ -33,7 +26,7 @@ def lists(server: WireServer) -> int:
     return len([seen for seen in server.seen if seen.path.endswith("/models")])
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "transformers"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_kind_of_a_server_is_found_out(kind):
     with WireServer(kind) as server:
         provider = "groq" if kind == "groq" else "server"
@@ -252,5 +245,6 @@ def test_a_silent_list_ends_after_the_connect_time():
     def silent(connection, request):
         connection.recv(1)
 
-    with RawServer(silent) as server, pytest.raises(QeuError, match=r"sent nothing for 0\.3 s"):
+    late = r"did not give its list of models within 0\.3 s"
+    with RawServer(silent) as server, pytest.raises(QeuError, match=late):
         open_raw(server, replace(QUICK, connect_s=0.3))

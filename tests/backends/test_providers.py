@@ -66,7 +66,8 @@ def test_a_family_is_known_by_what_it_writes(name, writes):
     fitness = hosted_fitness(name)
     assert fitness.known
     assert fitness.writes == writes
-    assert bool(fitness.translates) == (len(writes) == 3)
+    assert set(fitness.translates) <= set(writes)
+    assert len(writes) < 3 or fitness.translates == writes
 
 
 def test_an_unknown_model_counts_as_fit_and_says_that_it_is_a_guess():

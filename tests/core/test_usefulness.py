@@ -69,6 +69,25 @@ def test_what_is_left_leaks_no_more(record: Record, reasoning: str):
     assert not commits_to_answer(cut.text, record.question).leaked
 
 
+def test_a_leak_that_shows_only_beside_less_is_cut_too():
+    """A quarter of the answer, in a long sentence, is noticed once its bolder half is gone."""
+    parts = (
+        "The harbour was founded by salt traders",
+        "who came over the northern pass each spring",
+        "and built their houses from black river stone",
+        "before the great flood of the valley took them.",
+    )
+    record = Record("Tell me of the place.", output=" ".join(parts), language="en")
+    bold = f"{parts[0]} {parts[1]}."
+    hidden = (
+        "Ask yourself which material could be had nearby at that time, whether people "
+        f"{parts[2][4:]}, how such walls age under rain and frost over many decades, and "
+        "what a visitor might still notice today while walking slowly along the old quay."
+    )
+    cut = cut_leaks(f"Begin with the people. {bold} {hidden}", record)
+    assert (cut.text, cut.sentences) == ("Begin with the people.", 2)
+
+
 def test_a_donor_must_not_state_the_answer_by_chance():
     text = "Look at the units. The seats are 156."
     assert cut_statements(text, SUM).text == "Look at the units."

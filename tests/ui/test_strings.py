@@ -179,7 +179,7 @@ class TestTranslation:
 @pytest.mark.parametrize("language", LANGUAGES)
 class TestEveryLanguage:
     def test_texts_are_neither_empty_nor_padded(self, language: str) -> None:
-        joiners = {"list.comma", "plan.then", "trial.or"}
+        joiners = {"list.comma", "plan.beside", "plan.then", "trial.or"}
         for key, found in words(language).items():
             assert found or key == "unit.", key
             assert key in joiners or found == found.strip(), key
