@@ -5,25 +5,33 @@ then nobody knows whether the request was computed; and only a new one tells its
 what ends a wait for the first byte. Retries of the libraries are off: see hosted_worker.py.
 """
 
-import socket
+import json
 import ssl
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from qeu.backends.hosted_call import (
+    MAX_BODY_BYTES,
+    Call,
+    Cancelled,
+    ErrorAnswer,
+    Patience,
+    Unreadable,
+    time_limit,
+)
+from qeu.backends.hosted_whole import read_whole
 from qeu.core.errors import QeuError
 
 if TYPE_CHECKING:
     from qeu.backends.hosted_request import HostedRequest
 
 MAX_LINE_BYTES = 1_000_000
-MAX_BODY_BYTES = 8_000_000  # of a list of models or an error
 PROBE_S = 2.0
 # The libraries add headers on this machine and from OPENAI_*/GROQ_* variables; a server that
 # somebody typed has no business with either.
@@ -31,72 +39,6 @@ _HEADERS = {
     "host", "accept", "accept-encoding", "connection", "user-agent", "content-type",
     "content-length",
 }  # fmt: skip
-_MARK_SENT = ("send_request_headers.started",)
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait, in seconds, and how often to try again; tests shorten them.
-
-    `attempts` counts requests that were certainly not computed, `rate_attempts` refusals.
-    """
-
-    connect_s: float = 10.0
-    first_byte_s: float = 60.0
-    chunk_s: float = 60.0
-    total_s: float = 1_800.0
-    attempts: int = 4
-    rate_attempts: int = 12
-    first_backoff_s: float = 0.5
-    longest_backoff_s: float = 8.0
-
-
-class Unreadable(Exception):
-    """The server sent what no client can read; `what` says so in a few words."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self.what = what
-
-
-class Cancelled(Exception):
-    """Raised inside a library's call when nobody wants its answer any more."""
-
-
-class Call:
-    """One request under way: what is known of it from outside the thread that waits for it."""
-
-    def __init__(self) -> None:
-        self.sent_at = 0.0  # 0: nothing of it has left this machine
-        self.last_byte_at = 0.0
-        self.began = False  # the answer's head came, and it was a good one
-        self.silent_s = 0.0  # how long a silence was borne, where it was not the ordinary time
-        self.cancelled = threading.Event()
-        self._stream: Any = None
-        self._lock = threading.Lock()
-
-    def cancel(self) -> None:
-        """End it from any thread, also while it waits for its first byte."""
-        with self._lock:
-            self.cancelled.set()
-            stream = self._stream
-        sock = stream.get_extra_info("socket") if stream is not None else None
-        if sock is not None:
-            try:
-                # not SSLSocket's own shutdown: it takes the TLS object from under the reader
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
-            except OSError:
-                return  # closed already
-
-    def trace(self, name: str, info: Mapping[str, Any]) -> None:
-        """Hear of the connection's steps; the transport calls this."""
-        if name.endswith(("connect_tcp.complete", "start_tls.complete")):
-            with self._lock:
-                self._stream = info.get("return_value")
-        if self.cancelled.is_set() and not name.endswith((".failed", "closed.started")):
-            raise Cancelled
-        if name.endswith(_MARK_SENT):
-            self.sent_at = time.perf_counter()
 
 
 class HostedClient:
@@ -148,29 +90,41 @@ class HostedClient:
         finally:
             self._local.call = None
         call.began = True
-        return self._chunks(stream), stream.response.headers
+        return self._chunks(stream, call), stream.response.headers
 
     def list_models(self, call: Call) -> list[dict[str, Any]]:
         """The server's own list, each entry as it wrote it. Raises what the library raises."""
         call.silent_s = self.patience.connect_s
         self._local.call = call
         try:
-            found = self._sdk.with_options(timeout=call.silent_s).models.list()
+            with time_limit(call, 2 * call.silent_s):
+                models = self._sdk.with_options(timeout=call.silent_s).models
+                # the raw answer: the libraries make objects of anything, and fail at plain words
+                body = models.with_raw_response.list().http_response.content
         finally:
             self._local.call = None
-        entries = getattr(found, "data", None)
+        try:
+            found = json.loads(body)
+        except (ValueError, RecursionError) as e:
+            raise Unreadable(what="no JSON") from e
+        if isinstance(found, dict) and found.get("error"):
+            raise ErrorAnswer(found)
+        entries = found.get("data") if isinstance(found, dict) else None
         if not isinstance(entries, list):
-            raise Unreadable(what="no list of models")
-        plain = [e.model_dump(warnings=False) if hasattr(e, "model_dump") else e for e in entries]
-        return [e for e in plain if isinstance(e, dict) and isinstance(e.get("id"), str)]
+            raise Unreadable(what="JSON of another shape")
+        return [e for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)]
 
     def probe(self, path: str, timeout_s: float = PROBE_S) -> Any:
         """What the server's root tells at a path, read as JSON; None where it tells nothing."""
+        call = self._local.call = Call()
         try:
-            answer = self._http.get(self.root + path, timeout=timeout_s)
+            with time_limit(call, timeout_s):
+                answer = self._http.get(self.root + path, timeout=timeout_s)
             return answer.json() if answer.status_code == 200 else None
-        except (self._lib.HTTPError, Unreadable, ValueError, OSError):
+        except (self._lib.HTTPError, Cancelled, Unreadable, ValueError, OSError, RecursionError):
             return None  # a server without this path is no failure
+        finally:
+            self._local.call = None
 
     def close(self) -> None:
         """Let go of the connections and the key."""
@@ -227,11 +181,15 @@ class HostedClient:
         is_events = "event-stream" in response.headers.get("content-type", "")
         response.stream = _guarded(self._lib, response.stream, call, is_events)
 
-    def _chunks(self, stream: Any) -> Generator[Any, None, None]:
+    def _chunks(self, stream: Any, call: Call) -> Generator[Any, None, None]:
+        events = 0
         try:
-            yield from stream
+            for events, chunk in enumerate(stream, start=1):  # noqa: B007
+                yield chunk
         finally:
             stream.response.close()
+        if not events and call.whole:
+            yield read_whole(call.whole)
 
 
 @lru_cache
@@ -249,6 +207,7 @@ def _guarded(lib: Any, inner: Any, call: Call | None, is_events: bool) -> Any:
             for chunk in inner:
                 if call is not None:
                     call.last_byte_at = time.perf_counter()
+                    call.keep(chunk)
                 if is_events:
                     size = _longest_line(size, chunk)
                     if size > MAX_LINE_BYTES:

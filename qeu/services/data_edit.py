@@ -22,10 +22,12 @@ def edit_fields(
     version: int,
     values: Mapping[str, str],
     actor: str = "user",
+    about: Mapping[str, object] | None = None,
 ) -> StoredRecord:
     """Set these fields of the record that was seen at `version`; the record as it is now.
 
-    Raises EditConflict where it has another version by now, QeuError for a value that cannot be.
+    `about` joins the event: who wrote the texts, under which licence. Raises EditConflict where
+    the record has another version by now, QeuError for a value that cannot be.
     """
     seen = get_record(workspace, dataset, number)
     _refuse_other(seen, version)
@@ -35,7 +37,9 @@ def edit_fields(
         return seen
     if len(new) == 1:
         [(field, text)] = new.items()
-        return edit_record(workspace, dataset, number, version, field, text, actor=actor)
+        return edit_record(
+            workspace, dataset, number, version, field, text, actor=actor, about=about
+        )
 
     def make(stored: StoredRecord) -> Mapping[str, str]:
         _refuse_other(stored, version)  # within the transaction: nobody comes in between
@@ -45,7 +49,10 @@ def edit_fields(
     change_records(
         workspace, dataset, make, Filter(ids=(number,)),
         what="The edit", kind="edit", actor=actor,
-        data={"field": ", ".join(new), "before": before, "after": new, "record": number},
+        data={
+            **(about or {}), "field": ", ".join(new), "before": before, "after": new,
+            "record": number,
+        },
     )  # fmt: skip
     return get_record(workspace, dataset, number)
 

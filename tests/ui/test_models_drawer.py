@@ -355,8 +355,9 @@ class TestPublicPage:
             last(page.keys.on_groq(KEY, ask()))
         with pytest.raises(QeuError, match="public page"):
             last(page.keys.on_server("http://10.0.0.1", "", "", ask()))
-        with pytest.raises(QeuError, match="public page"):
-            page.keys.on_forget(SimpleNamespace(ask="groq"), ask())
+        update = page.keys.on_forget(SimpleNamespace(ask="groq"), ask())
+        assert list(update) == [page.keys.notice]
+        assert "public page" in update[page.keys.notice]
 
     def test_offers_the_owners_models_only_where_a_budget_is_set(self, tmp_path, groq) -> None:
         ring = groq_ring(groq).with_key("groq", KEY)
