@@ -66,6 +66,8 @@ def test_sources_differ_in_colour_and_in_shape():
     legend = figure(html).find("figcaption")
     signs = [(path.get("fill"), path.get("d")) for path in legend.iter("path")]
     assert signs == looks[:3]
+    late = points(plot_usefulness([row("a", 0.5, shuffled=None), row("b", 0.5)], "en"))
+    assert (late[0].get("fill"), late[0].get("d")) == looks[1]  # as in the table
     assert len({style_of(place) for place in range(64)}) == 64
     assert len(COLOURS) == 8
 
