@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,7 @@ def imports_at_start(tree: ast.Module) -> Iterator[tuple[str, int]]:
     return walk(tree.body)
 
 
+@lru_cache
 def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 

@@ -8,10 +8,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
-from qeu.backends.base import Piece, Prepared, Row
+from qeu.backends.base import EngineIdentity, OnDone, Piece, Prepared, Row
+from qeu.backends.compute_queue import Turn
 from qeu.backends.hosted_client import HostedClient
-from qeu.backends.hosted_errors import took_too_long, went_silent
+from qeu.backends.hosted_errors import Trouble, took_too_long, went_silent
 from qeu.backends.hosted_request import prepare_prompt
 from qeu.backends.hosted_row import HostedRow
 from qeu.backends.hosted_worker import News, Refused, Sending, Worker
@@ -30,6 +32,7 @@ class HostedModel:
     """One model of one server, with one key. Safe from any thread; cheap to make.
 
     `served` are the names that the server lists: an adapter among them is asked for by its name.
+    `hold` keeps the client open meanwhile.
     """
 
     dtype = ""
@@ -45,6 +48,7 @@ class HostedModel:
         *,
         context: int = 0,
         served: Collection[str] = (),
+        hold: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.name, self.model, self.context = name, model, context
         self.provider = provider
@@ -53,7 +57,7 @@ class HostedModel:
         self.device = client.host
         self._client, self._budget = client, budget
         self._refused = refused or Refused()
-        self._served = frozenset(served)
+        self._served, self._hold = frozenset(served), hold
 
     def __repr__(self) -> str:
         return f"HostedModel({self.name!r})"
@@ -67,12 +71,24 @@ class HostedModel:
         """The prompt turn by turn; its tokens are known to the server only."""
         return prepare_prompt(prompt, self.provider, self._refused.of(self.model))
 
-    def generate(
-        self, rows: Sequence[Row], emit: Emit | None = None, *, exact: bool = False
-    ) -> list[Generation]:
-        """Ask all rows, as many at a time as the provider's budget lets.
+    def identify(self, adapter: str | None) -> EngineIdentity:
+        """What a text depends on as far as a server tells; QeuError for an adapter it has not."""
+        served = None if adapter is None else self._model_for(adapter)
+        return EngineIdentity(self.name, self.revision, self.dtype, served, self.address)
 
-        A row that fails says so in its generation, the others go on. What `emit` raises ends all.
+    def generate(
+        self,
+        rows: Sequence[Row],
+        emit: Emit | None = None,
+        *,
+        exact: bool = False,
+        on_done: OnDone | None = None,
+        turn: Turn | None = None,
+    ) -> list[Generation]:
+        """Ask all rows, as many at a time as the provider's budget lets; `turn` is not needed.
+
+        A row that fails says so in its generation, the others go on. What `emit` or `on_done`
+        raises ends all. Raises QeuError where the key was taken away before.
         """
         if exact:
             raise QeuError(
@@ -80,11 +96,17 @@ class HostedModel:
                 "Switch the exact setting off, or choose a model that runs here."
             )
         jobs = [self._make_job(index, row) for index, row in enumerate(rows)]
-        _Round(self._client, jobs, emit).run(self._worker)
-        versions = self._client.versions
-        return [
-            job.generation(self.name, self.provider.kind, self.device, versions) for job in jobs
-        ]
+        versions, done = self._client.versions, {}
+
+        def end(job: HostedRow) -> None:
+            generation = job.generation(self.name, self.provider.kind, self.device, versions)
+            done[job.index] = generation
+            if on_done is not None:
+                on_done(job.index, generation)
+
+        with self._hold():
+            _Round(self._client, jobs, self.provider, emit, end).run(self._worker)
+        return [done[job.index] for job in jobs]
 
     def _worker(self, news: "queue.Queue[News]") -> tuple[Worker, int]:
         worker = Worker(self._client, self.provider, self._budget, self._refused, news)
@@ -99,7 +121,7 @@ class HostedModel:
         except QeuError as e:
             job.finish, job.error = "error", str(e)
             return job
-        job.sending = Sending(index, row, sampling, model)
+        job.sending = Sending(index, row, sampling, model, self.context)
         return job
 
     def _model_for(self, adapter: str | None) -> str:
@@ -116,8 +138,16 @@ class HostedModel:
 class _Round:
     """All rows of one `generate`, from the first request to the last word."""
 
-    def __init__(self, client: HostedClient, jobs: list[HostedRow], emit: Emit | None) -> None:
-        self._client, self._jobs, self._emit = client, jobs, emit
+    def __init__(
+        self,
+        client: HostedClient,
+        jobs: list[HostedRow],
+        provider: Provider,
+        emit: Emit | None,
+        end: Callable[[HostedRow], None],
+    ) -> None:
+        self._client, self._jobs, self._emit, self._end = client, jobs, emit, end
+        self._bare_end = provider.bare_end
         self._news: queue.Queue[News] = queue.Queue(_QUEUE)
         self._open = {job.index: job for job in jobs if not job.over}
         self._waiting = deque(job.sending for job in self._open.values() if job.sending)
@@ -128,6 +158,7 @@ class _Round:
         for job in self._jobs:
             if job.over:
                 self._say(Piece(job.index, "", 0, 0.0, job.finish))
+                self._end(job)
         worker, most = make_worker(self._news)
         now = time.perf_counter()
         for job in self._open.values():
@@ -169,15 +200,15 @@ class _Round:
         if news.kind == "wait":
             self._say(Piece(job.index, "", 0, 0.0, waits_s=news.seconds))
         elif news.kind == "sent":
-            job.begin()
+            job.begin(bare_end=self._bare_end)
             self._say(Piece(job.index, "", 0, 0.0))
         elif news.kind == "chunk" and news.chunk:
             if piece := job.take(news.chunk, who):
                 self._tell(job, piece)
         elif news.kind == "end":
             self._tell(job, job.complete(who))
-        elif news.kind == "fail":
-            self._tell(job, job.end("error", news.sentence))
+        elif news.kind == "fail" and news.trouble:
+            self._tell(job, job.fail(news.trouble))
 
     def _check(self) -> None:
         """Look for stops and for servers that have fallen silent."""
@@ -185,19 +216,19 @@ class _Round:
         for job in list(self._open.values()):
             if job.row.stop is not None and job.row.stop.is_set():
                 self._tell(job, job.end("cancelled"))
-            elif sentence := self._overdue(job):
-                self._tell(job, job.end("error", sentence))
+            elif trouble := self._overdue(job):
+                self._tell(job, job.fail(trouble))
 
-    def _overdue(self, job: HostedRow) -> str:
+    def _overdue(self, job: HostedRow) -> Trouble | None:
         patience, call = self._client.patience, job.sending.call if job.sending else None
         if call is None or not call.sent_at:
-            return ""
+            return None
         silent_s = patience.chunk_s if call.last_byte_at else patience.first_byte_s
         if self._checked_at - max(call.sent_at, call.last_byte_at) > silent_s:
-            return went_silent(self._client.who, silent_s)
+            return went_silent(self._client.who, patience, call)
         if self._checked_at - call.sent_at > patience.total_s:
-            return took_too_long(self._client.who, patience.total_s)
-        return ""
+            return Trouble(took_too_long(self._client.who, patience.total_s))
+        return None
 
     def _tell(self, job: HostedRow, piece: Piece) -> None:
         if job.over:
@@ -205,6 +236,8 @@ class _Round:
             if job.sending:
                 job.sending.cancel()
         self._say(piece)
+        if job.over:
+            self._end(job)
 
     def _say(self, piece: Piece) -> None:
         if self._emit is not None:

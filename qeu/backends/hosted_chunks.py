@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qeu.backends.hosted_client import Unreadable
+from qeu.backends.hosted_call import Unreadable
+from qeu.backends.hosted_whole import Whole
+from qeu.core.text import clean_text, one_line
+
+_WORD_LENGTH = 100  # of what a server names: a reason, a version
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,10 @@ class Usage:
 
 @dataclass(frozen=True)
 class Chunk:
-    """What a piece of the stream holds; `finish` is the provider's own word."""
+    """What a piece of the stream holds; `finish` is the provider's own word.
+
+    `whole`: it is no piece, but all of the answer.
+    """
 
     content: str = ""
     thinking: str = ""
@@ -26,10 +33,12 @@ class Chunk:
     usage: Usage | None = None
     error: str = ""
     fingerprint: str = ""
+    whole: bool = False
 
 
 def read_chunk(chunk: Any, thinking_fields: Sequence[str]) -> Chunk:
     """Read a chunk of a chat or of a text completion. Raises Unreadable for another shape."""
+    whole = isinstance(chunk, Whole)
     choices = getattr(chunk, "choices", None)
     groq = getattr(chunk, "x_groq", None)
     if choices is not None and not isinstance(choices, list):
@@ -38,7 +47,7 @@ def read_chunk(chunk: Any, thinking_fields: Sequence[str]) -> Chunk:
         raise Unreadable(what="an event of another shape")
     content = thinking = finish = ""
     if choices:
-        delta = getattr(choices[0], "delta", None)
+        delta = getattr(choices[0], "message" if whole else "delta", None)
         if delta is None:
             content = _text(getattr(choices[0], "text", None))
         else:
@@ -46,16 +55,19 @@ def read_chunk(chunk: Any, thinking_fields: Sequence[str]) -> Chunk:
             found = (_text(getattr(delta, name, None)) for name in thinking_fields)
             thinking = next((text for text in found if text), "")
         finish = _text(getattr(choices[0], "finish_reason", None))
+    if whole and not (content or thinking or finish):
+        raise Unreadable(what="JSON without a text")
     usage = _usage(getattr(chunk, "usage", None)) or _usage(getattr(groq, "usage", None))
     error = _text(getattr(groq, "error", None))
     fingerprint = getattr(chunk, "system_fingerprint", None)
     return Chunk(
         content,
         thinking,
-        finish,
+        finish and one_line(clean_text(finish), _WORD_LENGTH),
         usage,
-        error,
-        fingerprint[:100] if isinstance(fingerprint, str) else "",
+        error and clean_text(error),
+        one_line(clean_text(fingerprint), _WORD_LENGTH) if isinstance(fingerprint, str) else "",
+        whole,
     )
 
 

@@ -98,9 +98,10 @@ class HostedClient:
         self._local.call = call
         try:
             with time_limit(call, 2 * call.silent_s):
-                models = self._sdk.with_options(timeout=call.silent_s).models
-                # the raw answer: the libraries make objects of anything, and fail at plain words
-                body = models.with_raw_response.list().http_response.content
+                asking = self._sdk.with_options(timeout=call.silent_s)
+                # the answer as it is: its `models.list` makes objects of it, and fails at words
+                path = "/openai/v1/models" if self.groq else "/models"
+                body = asking.get(path, cast_to=self._lib.Response).content
         finally:
             self._local.call = None
         try:
@@ -182,13 +183,14 @@ class HostedClient:
         response.stream = _guarded(self._lib, response.stream, call, is_events)
 
     def _chunks(self, stream: Any, call: Call) -> Generator[Any, None, None]:
-        events = 0
+        came = False
         try:
-            for events, chunk in enumerate(stream, start=1):  # noqa: B007
+            for chunk in stream:
+                came = True
                 yield chunk
         finally:
             stream.response.close()
-        if not events and call.whole:
+        if not came and call.whole:
             yield read_whole(call.whole)
 
 

@@ -7,19 +7,25 @@ import socket
 import ssl
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from qeu.backends.hosted_client import Unreadable
-from qeu.core.text import one_line
+from qeu.backends.hosted_call import Unreadable
+from qeu.core.text import clean_text, one_line
 
 if TYPE_CHECKING:
-    from qeu.backends.hosted_client import Call, HostedClient
+    from qeu.backends.hosted_call import Call, Patience
+    from qeu.backends.hosted_client import HostedClient
 
 log = logging.getLogger(__name__)
 
 # Answers that say: not computed, and another time it may be.
 _BUSY = (500, 502, 503, 529)  # a 504 may come while the server still computes
+# The server, or a proxy before it, lost patience. 524 is Cloudflare's.
+TIMED_OUT = (408, 504, 524)
+# No other text would fare better: the key, the account, the model or the address is wrong.
+_OF_THE_KEY = (401, 402, 403, 404, 405, 410)
 _SAID_LENGTH = 300
+_SHAPE_ERRORS = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 # Words of ordinary language: a message must quote them to mean the parameter.
 _ORDINARY = {"stop", "seed"}
 _UNKNOWN = re.compile(
@@ -34,9 +40,12 @@ class Trouble:
     """A failed request. `again`: it was certainly not computed, so nothing is paid twice.
 
     `rejected` names the parameter that the server does not take, `lasting` whether it never does.
+    `kind` and `again_at` are what a Generation tells as `trouble` and `again_at`.
     """
 
     sentence: str
+    kind: Literal["", "engine", "key", "limit"] = ""
+    again_at: str = ""
     again: bool = False
     status: int = 0
     message: str = ""
@@ -52,26 +61,37 @@ def explain(
     status = getattr(error, "status_code", 0)
     if isinstance(status, int) and status >= 300:
         return _explain_status(status, error, client, model, taken)
-    for cause in _causes(error):
+    for cause in find_causes(error):
         if isinstance(cause, Unreadable):
             return Trouble(_unreadable(client.who, cause.what))
     if not call.sent_at:
-        return _explain_unsent(error, client)
-    if isinstance(error, ValueError | TypeError | AttributeError | LookupError):
+        return explain_unsent(error, client, call)
+    if is_of_shape(error):
         # the libraries let through what their parsers raise at JSON that is cut, or no JSON
-        log.info("%s sent what cannot be read", client.who, exc_info=True)
+        log.info("%s sent what cannot be read: %s", client.who, type(error).__name__)
         return Trouble(_unreadable(client.who, what="an answer that is cut or of another shape"))
     body = getattr(error, "body", None)
     if call.began and body is not None:
-        return Trouble(failed_midway(client.who, _said(body, str(error), client)))
-    if any("Timeout" in type(cause).__name__ for cause in _causes(error)):
-        return Trouble(went_silent(client.who, call.silent_s or client.patience.first_byte_s))
+        return Trouble(failed_midway(client.who, said_in(body, str(error), client)))
+    if is_timeout(error):
+        return went_silent(client.who, client.patience, call)
     if call.began:
         return Trouble(broke_off(client.who))
     return Trouble(
         f"{client.who} took the request and closed the connection without an answer. It is not "
-        "sent again by itself, because it may have been computed. Run again to ask anew."
+        "sent again by itself, because it may have been computed. Run again to ask anew.",
+        "engine",
     )
+
+
+def is_of_shape(error: Exception) -> bool:
+    """Whether a library failed at what it read, and not at the connection."""
+    return isinstance(error, _SHAPE_ERRORS)
+
+
+def is_timeout(error: Exception) -> bool:
+    """Whether a library waited in vain."""
+    return any("Timeout" in type(cause).__name__ for cause in find_causes(error))
 
 
 def broke_off(who: str) -> str:
@@ -82,11 +102,13 @@ def broke_off(who: str) -> str:
     )
 
 
-def went_silent(who: str, seconds: float) -> str:
-    """No byte for too long, after the request was sent."""
-    return (
+def went_silent(who: str, patience: "Patience", call: "Call") -> Trouble:
+    """No byte for too long, after the request was sent; if none came at all, it is the server."""
+    seconds = patience.chunk_s if call.last_byte_at else patience.first_byte_s
+    return Trouble(
         f"{who} sent nothing for {seconds:g} s. What came is kept; it is not sent again by "
-        "itself, because it may still be computed. Run again to ask anew."
+        "itself, because it may still be computed. Run again to ask anew.",
+        "" if call.last_byte_at else "engine",
     )
 
 
@@ -103,14 +125,16 @@ def took_too_long(who: str, seconds: float) -> str:
     )
 
 
-def _explain_unsent(error: Exception, client: "HostedClient") -> Trouble:
-    who, causes = client.who, list(_causes(error))
+def explain_unsent(error: Exception, client: "HostedClient", call: "Call") -> Trouble:
+    """Nothing of the request left this machine."""
+    who, causes = client.who, list(find_causes(error))
     certificate = next((c for c in causes if isinstance(c, ssl.SSLCertVerificationError)), None)
     if certificate is not None:
         why = one_line(certificate.verify_message or "unknown reason")
         return Trouble(
             f"The certificate of {who} is not trusted ({why}), so nothing was sent. Check the "
-            "address, or give the server a certificate that this machine trusts."
+            "address, or give the server a certificate that this machine trusts.",
+            "engine",
         )
     if any(isinstance(c, ssl.SSLError) for c in causes):
         what = "it does not answer in TLS; an address with http:// instead of https:// may be meant"
@@ -118,13 +142,14 @@ def _explain_unsent(error: Exception, client: "HostedClient") -> Trouble:
         what = "its name is not known here"
     elif any(isinstance(c, ConnectionRefusedError) for c in causes):
         what = "it refuses the connection"
-    elif any("Timeout" in type(c).__name__ for c in causes):
+    elif call.expired_s or is_timeout(error):
         what = f"no connection within {client.patience.connect_s:g} s"
     else:
         what = "the connection failed"
     return Trouble(
         f"{who} cannot be reached: {what}. Check that it runs, its address and the network, then "
         "run again.",
+        "engine",
         again=True,
     )
 
@@ -135,7 +160,7 @@ def _explain_status(
     response = getattr(error, "response", None)
     headers = {name.lower(): value for name, value in getattr(response, "headers", {}).items()}
     body = getattr(error, "body", None)
-    said = _said(body, str(error), client)
+    said = said_in(body, str(error), client)
     message = f"{said} {_mark(body, 'type')} {_mark(body, 'code')}"
     rejected, lasting = "", False
     if status in (400, 422):
@@ -144,16 +169,27 @@ def _explain_status(
         rejected, lasting = "completions", True
     sentence = _status_sentence(status, client, model, said)
     return Trouble(
-        sentence, status in _BUSY, status, message, headers, rejected=rejected, lasting=lasting
+        sentence,
+        _kind_of(status),
+        again=status in _BUSY,
+        status=status,
+        message=message,
+        headers=headers,
+        rejected=rejected,
+        lasting=lasting,
     )
+
+
+def _kind_of(status: int) -> Literal["", "engine", "key"]:
+    if status >= 500 or status in TIMED_OUT:
+        return "engine"
+    return "key" if status < 400 or status in _OF_THE_KEY else ""
 
 
 def _status_sentence(status: int, client: "HostedClient", model: str, said: str) -> str:
     who = client.who
     if status == 401:
-        if not client.has_key:
-            return f"{who} asks for a key (401). Type one in the Models drawer."
-        return f"{who} refuses the key (401): {said}. Type a valid one in the Models drawer."
+        return key_refused(client, said)
     if status == 403:
         return (
             f"{who} does not let this key use {model} (403): {said}. Choose another model or key."
@@ -169,15 +205,33 @@ def _status_sentence(status: int, client: "HostedClient", model: str, said: str)
             "ask for fewer new tokens."
         )
     if status < 400:
+        return sent_elsewhere(who, status)
+    if status in TIMED_OUT:
         return (
-            f"{who} sends this request to another address ({status}), which is not followed. Type "
-            "the address where the server itself answers."
+            f"{who}, or a proxy before it, timed out ({status}): {said}. It is not sent again by "
+            "itself, because it may still be computed. Run again later, or ask for fewer new "
+            "tokens."
         )
-    if status in _BUSY:
+    if status >= 500:
         return f"{who} failed to answer for {model} ({status}): {said}. Try again later."
     return (
         f"{who} refuses the request for {model} ({status}): {said}. Change the settings or the "
         "prompt, or choose another model."
+    )
+
+
+def key_refused(client: "HostedClient", said: str) -> str:
+    """A 401, with a key or without one."""
+    if not client.has_key:
+        return f"{client.who} asks for a key (401). Type one in the Models drawer."
+    return f"{client.who} refuses the key (401): {said}. Type a valid one in the Models drawer."
+
+
+def sent_elsewhere(who: str, status: int) -> str:
+    """A redirect."""
+    return (
+        f"{who} sends this request to another address ({status}), which is not followed. Type "
+        "the address where the server itself answers."
     )
 
 
@@ -198,7 +252,7 @@ def find_rejected(body: object, said: str, taken: Collection[str]) -> tuple[str,
     return "", False
 
 
-def _said(body: object, fallback: str, client: "HostedClient") -> str:
+def said_in(body: object, fallback: str, client: "HostedClient") -> str:
     """The server's own message in one short line, without the key, without its full stop."""
     inner = body.get("error", body) if isinstance(body, Mapping) else body
     if isinstance(inner, Mapping):
@@ -207,7 +261,11 @@ def _said(body: object, fallback: str, client: "HostedClient") -> str:
             found = "; ".join(_detail(item) for item in found)
     else:
         found = inner or fallback
-    text = found if isinstance(found, str) else json.dumps(found, default=str)
+    try:
+        text = found if isinstance(found, str) else json.dumps(found, default=str)
+    except RecursionError:
+        text = ""
+    text = clean_text(text)
     if text.lstrip()[:1] == "<" or not text.strip():
         text = "no reason given"  # a proxy's page in HTML
     return one_line(client.hide(text), _SAID_LENGTH).rstrip(".")
@@ -235,7 +293,7 @@ def _unreadable(who: str, what: str) -> str:
     )
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def find_causes(error: BaseException) -> Iterator[BaseException]:
     """The error and what led to it."""
     seen: set[int] = set()
     at: BaseException | None = error

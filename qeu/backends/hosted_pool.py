@@ -3,17 +3,18 @@
 import difflib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from qeu.backends.catalog import ModelCard, provider_of
 from qeu.backends.hosted import HostedModel
-from qeu.backends.hosted_client import Call, HostedClient, Patience
-from qeu.backends.hosted_errors import Trouble, explain
-from qeu.backends.hosted_worker import Refused
+from qeu.backends.hosted_call import Patience
+from qeu.backends.hosted_client import HostedClient
+from qeu.backends.hosted_door import LIST_S, NAME_LENGTH, HostedDoor, is_final
 from qeu.backends.keyring import Keyring
-from qeu.backends.provider_detect import detect_kind, read_context, read_server_context
+from qeu.backends.provider_detect import read_context, read_server_context
 from qeu.backends.providers import (
     PROVIDERS,
     HostedFitness,
@@ -22,13 +23,13 @@ from qeu.backends.providers import (
     is_chat_model,
     pick_default,
 )
-from qeu.backends.rate_budget import RateBudget
 from qeu.core.errors import QeuError
+from qeu.core.text import clean_text, one_line
 
-LIST_S = 60.0  # a list of models is asked for again after this time
+__all__ = ["IDLE_S", "LIST_S", "HostedCard", "HostedPool"]
+
 IDLE_S = 900.0  # a client, and with it a visitor's key, is let go after this time
 _CLOSE = 3
-_NAME_LENGTH = 200  # of a model; a list with longer ones is no list of models
 
 
 @dataclass(frozen=True)
@@ -48,21 +49,6 @@ class HostedCard:
     fitness: HostedFitness = field(default_factory=lambda: HostedFitness("", known=False))
 
 
-@dataclass
-class _Door:
-    """One address with one key."""
-
-    client: HostedClient
-    budget: RateBudget
-    refused: Refused = field(default_factory=Refused)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    provider: Provider | None = None
-    entries: list[dict[str, Any]] = field(default_factory=list)
-    trouble: Trouble | None = None  # why there is no list
-    listed_at: float | None = None
-    used_at: float = 0.0
-
-
 class HostedPool:
     """Opens hosted models. One for the process; safe from any thread. `clock` is for tests."""
 
@@ -70,31 +56,30 @@ class HostedPool:
         self, patience: Patience | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._patience, self._clock = patience or Patience(), clock
-        self._doors: dict[str, _Door] = {}
+        self._doors: dict[str, HostedDoor] = {}
         self._lock = threading.Lock()
 
     def open(self, card: ModelCard, keyring: Keyring) -> HostedModel:
         """The model, ready to be asked. Raises QeuError: no key, no such server, no such model."""
         provider = provider_of(card.id)
         model = card.id.partition("/")[2].strip()
-        door = self._door(provider, keyring)
-        self._list(door, provider, refresh=False)
-        kind = door.provider or PROVIDERS["openai"]
-        entry = next((e for e in door.entries if e["id"] == model), None)
-        if door.trouble is not None and _is_final(door.trouble):
-            raise QeuError(door.trouble.sentence)
-        if entry is None and door.trouble is None and kind.lists_all:
-            raise _unknown(door.client.who, model, [e["id"] for e in door.entries])
-        return HostedModel(
-            card.id,
-            model,
-            door.client,
-            kind,
-            door.budget,
-            door.refused,
-            context=_context(door.client, kind, entry),
-            served=[e["id"] for e in door.entries],
-        )
+        with self._listed(provider, keyring) as door:
+            entry = next((e for e in door.entries if e["id"] == model), None)
+            if door.trouble is not None and is_final(door.trouble):
+                raise QeuError(door.trouble.sentence)
+            if entry is None and door.trouble is None and door.provider.lists_all:
+                raise _unknown(door.client.who, model, [e["id"] for e in door.entries])
+            return HostedModel(
+                card.id,
+                model,
+                door.client,
+                door.provider,
+                door.budget,
+                door.refused,
+                context=_context(door.client, door.provider, entry),
+                served=[e["id"] for e in door.entries],
+                hold=door.hold,
+            )
 
     def list_models(
         self, provider: str, keyring: Keyring, *, refresh: bool = False
@@ -103,12 +88,10 @@ class HostedPool:
 
         Raises QeuError where it cannot be asked or gives no list.
         """
-        door = self._door(provider, keyring)
-        self._list(door, provider, refresh=refresh)
-        if door.trouble is not None:
-            raise QeuError(door.trouble.sentence)
-        kind = (door.provider or PROVIDERS["openai"]).kind
-        cards = [_card(provider, kind, entry) for entry in door.entries]
+        with self._listed(provider, keyring, refresh=refresh) as door:
+            if door.trouble is not None:
+                raise QeuError(door.trouble.sentence)
+            cards = [_card(provider, door.provider.kind, entry) for entry in door.entries]
         return sorted(cards, key=lambda card: (not card.chat, card.id.lower()))
 
     def default_model(self, provider: str, keyring: Keyring) -> str | None:
@@ -118,9 +101,8 @@ class HostedPool:
 
     def kind_of(self, provider: str, keyring: Keyring) -> Provider:
         """What kind of server a provider is, found out at the first time; asks it if need be."""
-        door = self._door(provider, keyring)
-        self._list(door, provider, refresh=False)
-        return door.provider or PROVIDERS["openai"]
+        with self._listed(provider, keyring) as door:
+            return door.provider
 
     def limits_left(self, provider: str, keyring: Keyring) -> dict[str, tuple[int, int]]:
         """(left, limit) of "requests" and "tokens" as the answers told; asks nobody."""
@@ -129,13 +111,16 @@ class HostedPool:
         return door.budget.left() if door else {}
 
     def forget(self, provider: str, keyring: Keyring) -> None:
-        """Let go of a client and its key, as when a visitor leaves or changes the key."""
+        """Let go of a client and its key, as when a visitor leaves or changes the key.
+
+        What runs with them goes on to its end; then they go.
+        """
         with self._lock:
             door = self._doors.pop(keyring.identity(provider), None)
-        if door is not None and not door.budget.under_way:
-            door.client.close()
+        if door is not None:
+            door.close()
 
-    def _door(self, provider: str, keyring: Keyring) -> _Door:
+    def _door(self, provider: str, keyring: Keyring) -> HostedDoor:
         address, key = keyring.address(provider), keyring.key(provider)
         if provider == "groq" and not key:
             raise QeuError("No key for Groq. Set GROQ_API_KEY or type one in the Models drawer.")
@@ -144,49 +129,32 @@ class HostedPool:
                 f"No address for {provider}. Set QEU_SERVERS or type one in the Models drawer, "
                 "as in http://localhost:8000/v1."
             )
-        identity, now = keyring.identity(provider), self._clock()
+        identity = keyring.identity(provider)
         with self._lock:
-            self._drop_idle(now)
+            self._drop_idle(identity)
             door = self._doors.get(identity)
             if door is None:
                 groq = provider == "groq"
                 client = HostedClient(address, key, groq=groq, patience=self._patience)
                 known = PROVIDERS["groq"] if groq else None
-                most = (known or PROVIDERS["openai"]).concurrency
-                door = _Door(client, RateBudget(client.who, most), provider=known)
-                self._doors[identity] = door
-            door.used_at = now
+                door = self._doors[identity] = HostedDoor(client, known, self._clock)
             return door
 
-    def _drop_idle(self, now: float) -> None:
+    @contextmanager
+    def _listed(
+        self, provider: str, keyring: Keyring, *, refresh: bool = False
+    ) -> Iterator[HostedDoor]:
+        """The door of a provider with its list up to date, kept open meanwhile."""
+        door = self._door(provider, keyring)
+        with door.hold():
+            door.bring_list(refresh=refresh)
+            yield door
+
+    def _drop_idle(self, wanted: str) -> None:
         for identity, door in list(self._doors.items()):
-            if now - door.used_at > IDLE_S and not door.budget.under_way:
+            if identity != wanted and door.unused_s > IDLE_S:
                 del self._doors[identity]
-                door.client.close()
-
-    def _list(self, door: _Door, provider: str, *, refresh: bool) -> None:
-        """Bring the list of models up to date; one thread asks, the others wait for it."""
-        with door.lock:
-            age = None if door.listed_at is None else self._clock() - door.listed_at
-            # a failure is worth another try at once: the person may just have mended it
-            if age is not None and age < LIST_S and not refresh and door.trouble is None:
-                return
-            call = Call()
-            try:
-                found, door.trouble = door.client.list_models(call), None
-                door.entries = [e for e in found if 0 < len(e["id"]) <= _NAME_LENGTH]
-            except Exception as e:  # whatever the libraries raise is explained
-                door.entries = []
-                door.trouble = explain(e, door.client, call, "the list", ())
-            door.listed_at = self._clock()
-            if door.provider is None and not (door.trouble and _is_final(door.trouble)):
-                door.provider = PROVIDERS[detect_kind(door.client, door.entries)]
-                door.budget.resize(door.provider.concurrency)
-
-
-def _is_final(trouble: Trouble) -> bool:
-    """Whether there is no point in asking a model: not reached, or the key refused."""
-    return trouble.status in (0, 401, 403)
+                door.close()
 
 
 def _context(client: HostedClient, kind: Provider, entry: Mapping[str, Any] | None) -> int:
@@ -203,7 +171,7 @@ def _card(provider: str, kind: str, entry: Mapping[str, Any]) -> HostedCard:
         ref=f"{provider}/{name}",
         label=name,
         context=read_context(entry),
-        owner=owner[:_NAME_LENGTH] if isinstance(owner, str) else "",
+        owner=one_line(clean_text(owner), NAME_LENGTH) if isinstance(owner, str) else "",
         kind=kind,
         chat=is_chat_model(name),
         fitness=hosted_fitness(name),

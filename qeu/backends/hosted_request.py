@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qeu.backends.base import Prepared
@@ -21,7 +21,9 @@ _OFF = {"top_p": 1, "top_k": 0, "min_p": 0, "repetition_penalty": 1}
 _DRAWING = ("top_p", "top_k", "min_p", "seed")
 _NAMES = {"system": "System", "user": "User", "assistant": "Assistant"}
 _MAX_NAMES = ("max_tokens", "max_completion_tokens")
-_BYTES_PER_TOKEN = 3  # a guess on the safe side, for the budget alone
+_BYTES_PER_TOKEN = 3  # a guess on the safe side
+_TEMPLATE_TOKENS = 64  # what a chat template adds, as a guess
+_LEAST_ROOM = 16
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,33 @@ def build_request(
     provider: Provider,
     model: str,
     refused: Collection[str] = (),
+    *,
+    context: int = 0,
 ) -> HostedRequest:
-    """The request as this kind of server takes it, without the parts that it has `refused`."""
+    """The request as this kind of server takes it, without the parts that it has `refused`.
+
+    `context` is how many tokens the model can read, 0 where that is not known.
+    """
     path, notes = choose_path(prompt, provider, refused)
     extra: dict[str, Any] = {}
+    read = prompt.text or "".join(message.content for message in prompt.messages)
+    prompt_tokens = len(read.encode("utf-8", "replace")) // _BYTES_PER_TOKEN
+    longest = sampling.max_new_tokens
+    # as many as the model can read in all would be refused for certain; fewer may fit
+    if context and longest >= context:
+        longest = max(_LEAST_ROOM, context - prompt_tokens - _TEMPLATE_TOKENS)
     parameters = tuple(
         _add_setting(extra, name, value, sampling, provider, refused)
-        for name, value in sampling.to_json().items()
+        for name, value in replace(sampling, max_new_tokens=longest).to_json().items()
     )
+    if longest != sampling.max_new_tokens:
+        why = f"{model} reads {context} tokens at most, the prompt among them."
+        parameters = tuple(
+            replace(p, asked=sampling.max_new_tokens, why=p.why or why)
+            if p.name == "max_new_tokens"
+            else p
+            for p in parameters
+        )
     if provider.in_config and path:
         config = {name: extra.pop(name) for name in provider.in_config if name in extra}
         extra["generation_config"] = json.dumps({"do_sample": not sampling.is_greedy, **config})
@@ -81,7 +102,6 @@ def build_request(
             taken.append("prefill")
     else:
         taken.append("completions")
-    sent = prompt.text or "".join(message["content"] for message in messages)
     return HostedRequest(
         model,
         path,
@@ -92,7 +112,7 @@ def build_request(
         stops,
         notes,
         tuple(taken),
-        len(sent.encode("utf-8", "replace")) // _BYTES_PER_TOKEN + sampling.max_new_tokens,
+        prompt_tokens + longest,
     )
 
 

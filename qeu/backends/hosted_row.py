@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import qeu
 from qeu.backends.base import Piece, Prepared, Row
 from qeu.backends.hosted_chunks import Chunk, Usage
-from qeu.backends.hosted_errors import broke_off, failed_midway
+from qeu.backends.hosted_errors import Trouble, broke_off, failed_midway
 from qeu.backends.hosted_text import HostedText
 from qeu.backends.hosted_worker import Sending
 from qeu.core.generation import Generation, Receipt
@@ -31,12 +31,15 @@ class HostedRow:
     sending: Sending | None = None
     text: HostedText | None = None
     error: str = ""
+    trouble: str = ""
+    again_at: str = ""
     finish: str = ""
     said_finish: str = ""
     usage: Usage | None = None
     fingerprint: str = ""
     pieces: int = 0
     thinking_pieces: int = 0
+    whole: bool = False
     asked_at: float = 0.0
     first_at: float = 0.0
     last_at: float = 0.0
@@ -58,14 +61,15 @@ class HostedRow:
         """Tokens as the provider counts them, else pieces of the stream."""
         return self.usage.new if self.usage else self.pieces
 
-    def begin(self) -> None:
+    def begin(self, *, bare_end: bool) -> None:
         """A request goes out; an earlier one, if any, brought no text."""
         assert self.sending is not None
         request = self.sending.request
         assert request is not None
         limit = self.sending.sampling.max_new_tokens
         # a text that is continued may hold tags of its own
-        self.text = HostedText(limit, request.stops, think_tags=request.path == "chat")
+        chat = request.path == "chat"
+        self.text = HostedText(limit, request.stops, think_tags=chat, bare_end=bare_end)
 
     def take(self, chunk: Chunk, who: str) -> Piece | None:
         """Add a piece of the stream; what to tell of it."""
@@ -73,6 +77,9 @@ class HostedRow:
         self.usage = chunk.usage or self.usage
         self.said_finish = chunk.finish or self.said_finish
         self.fingerprint = chunk.fingerprint or self.fingerprint
+        if chunk.whole:
+            self.whole = True
+            self.notes.append(f"{who} does not stream: the answer came in one piece.")
         if chunk.error:
             return self.end("error", failed_midway(who, one_line(chunk.error, 300).rstrip(".")))
         if not chunk.content and not chunk.thinking:
@@ -82,6 +89,7 @@ class HostedRow:
         added = self.text.push(chunk.content, chunk.thinking)
         self.pieces += 1
         self.thinking_pieces += bool(added.thinking)
+        self._note_moved()
         if self.text.ended:
             return self.end(self.text.ended, shown=added.text)
         return self._piece(added.text)
@@ -89,7 +97,7 @@ class HostedRow:
     def complete(self, who: str) -> Piece:
         """The stream came to its end: a good one, if the server said why."""
         reason = _ENDS.get(self.said_finish, "stop")
-        if not self.said_finish and self.usage is None:
+        if not self.said_finish and self.usage is None and not self.whole:
             return self.end("error", broke_off(who))
         if reason == "error":
             return self.end(
@@ -102,12 +110,23 @@ class HostedRow:
             )
         return self.end(reason)
 
+    def fail(self, trouble: Trouble) -> Piece:
+        """End the row with what went wrong."""
+        self.trouble, self.again_at = trouble.kind, trouble.again_at
+        return self.end("error", trouble.sentence)
+
     def end(self, reason: str, error: str = "", shown: str = "") -> Piece:
         """End the row; what was held back becomes text. `shown` was added just before."""
         if self.text is not None:
             shown += self.text.finish().text
+            self._note_moved()
         self.finish, self.error = reason, error
         return self._piece(shown, reason)
+
+    def _note_moved(self) -> None:
+        """What was shown as text turned out to be thinking: so did its pieces."""
+        if self.text is not None and self.text.moved and not self.thinking_pieces:
+            self.thinking_pieces = self.pieces
 
     def _piece(self, text: str, reason: str = "") -> Piece:
         seconds = self.last_at - self.sent_at if self.last_at and self.sent_at else 0.0
@@ -144,6 +163,8 @@ class HostedRow:
             prompt_text=self.prepared.text if self.prepared else "",
             thinking=self.text.thinking if self.text else "",
             thinking_tokens=self._thinking_tokens(),
+            trouble=self.trouble,
+            again_at=self.again_at,
         )
 
     def _thinking_tokens(self) -> int:

@@ -3,6 +3,7 @@
 A server tells no tokens, so loops are looked for in the text itself; local rows see their tokens.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,34 @@ LOOP_STEP = 64  # new characters between two looks for a loop
 LOOP_WINDOW = 4_200  # characters looked at: four of the longest unit that counts as a loop
 CHARS_PER_TOKEN = 32  # more than any tokenizer puts into one, on average
 SPARE_CHARS = 1_000
+# Where a chat template opened the thinking, only its end is written, on a line of its own.
+_BARE_END = re.compile(rf"^[ \t]*{THINK_END}[ \t]*(?:\n|\Z)", re.MULTILINE)
+_TAG_LINE = 64  # characters of the longest such line
+_UNPAIRED = re.compile("[\ud800-\udfff]")
+
+
+class SurrogateMender:
+    """Joins characters that were cut into surrogates, and replaces halves that stay alone."""
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def push(self, piece: str) -> str:
+        """Text that can be stored and encoded; a first half waits for its second."""
+        text = (self._held + piece).replace("\0", "") if piece else ""
+        if not text:
+            return ""
+        self._held = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
+        text = text[: len(text) - len(self._held)]
+        if text.isascii() or not _UNPAIRED.search(text):
+            return text
+        # pairs become characters; what decodes to nothing becomes U+FFFD, two bytes each
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+    def finish(self) -> str:
+        """What stands for a half that waited in vain."""
+        held, self._held = self._held, ""
+        return "\ufffd" if held else ""
 
 
 class ThinkSplitter:
@@ -91,10 +120,19 @@ class Added:
 
 
 class HostedText:
-    """One row's text and thinking. `ended` says why no more is wanted: stop, loop, length."""
+    """One row's text and thinking. `ended` says why no more is wanted: stop, loop, length.
+
+    With `bare_end` text before an end of thinking that was never opened counts as thinking from
+    then on, and `moved` says so: it was shown as text before.
+    """
 
     def __init__(
-        self, max_new_tokens: int, stops: Sequence[str] = (), *, think_tags: bool = True
+        self,
+        max_new_tokens: int,
+        stops: Sequence[str] = (),
+        *,
+        think_tags: bool = True,
+        bare_end: bool = False,
     ) -> None:
         self.ended = ""
         self.text = ""
@@ -103,15 +141,20 @@ class HostedText:
         self._splitter = ThinkSplitter(think_tags)
         self._stops = StopTexts(stops)
         self._looked = {"text": 0, "thinking": 0}
+        self._bare_end, self.moved = think_tags and bare_end, False
+        self._searched = 0  # a bare end before this place was looked for
+        self._menders = (SurrogateMender(), SurrogateMender())
 
     def push(self, content: str, thinking: str = "") -> Added:
         """Take a piece of the stream; nothing more is taken once it has ended."""
         if self.ended:
             return Added()
+        content, thinking = self._menders[0].push(content), self._menders[1].push(thinking)
         room = max(0, self._limit - len(self.text) - len(self.thinking))
         full = len(content) + len(thinking) > room
         thought, text = self._splitter.push(content[:room])
         added = self._add(text, thinking[:room] + thought)
+        self._move_thinking()
         if self._stops.found:
             self.ended = "stop"
         elif self._loops("text", self.text) or self._loops("thinking", self.thinking):
@@ -122,7 +165,13 @@ class HostedText:
 
     def finish(self) -> Added:
         """The stream is over: give out what was held back."""
-        return Added() if self.ended else self._rest()
+        if self.ended:
+            return Added()
+        content, thinking = (mender.finish() for mender in self._menders)
+        thought, text = self._splitter.push(content)
+        added = self._joined(self._add(text, thinking + thought), self._rest())
+        self._move_thinking(last=True)
+        return added
 
     def _rest(self) -> Added:
         thought, text = self._splitter.finish()
@@ -138,6 +187,20 @@ class HostedText:
         self.text += shown
         self.thinking += thinking
         return Added(shown, thinking)
+
+    def _move_thinking(self, *, last: bool = False) -> None:
+        if self.moved:
+            # the blank lines after the tag belong to neither
+            self.text = self.text if self.text[:1].strip() else self.text.lstrip()
+        if not self._bare_end or self.moved or self.thinking:
+            return
+        found = _BARE_END.search(self.text, self._searched)
+        self._searched = max(0, len(self.text) - _TAG_LINE)
+        if found is None or (found.end() == len(self.text) and not last and found[0][-1] != "\n"):
+            return
+        if THINK_START not in self.text[: found.start()]:
+            self.thinking, self.text = self.text[: found.start()], self.text[found.end() :].lstrip()
+            self.moved, self._looked = True, {"text": 0, "thinking": len(self.thinking)}
 
     def _joined(self, first: Added, then: Added) -> Added:
         return Added(first.text + then.text, first.thinking + then.thinking)

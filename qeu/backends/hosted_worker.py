@@ -10,16 +10,17 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from qeu.backends.base import Row
+from qeu.backends.hosted_call import Call
 from qeu.backends.hosted_chunks import Chunk, read_chunk
-from qeu.backends.hosted_client import Call, HostedClient
+from qeu.backends.hosted_client import HostedClient
 from qeu.backends.hosted_errors import Trouble, explain
 from qeu.backends.hosted_request import HostedRequest, build_request
 from qeu.backends.providers import Provider
-from qeu.backends.rate_budget import RateBudget
+from qeu.backends.rate_budget import LimitReached, RateBudget
 from qeu.core.errors import QeuError
 from qeu.core.sampling import Sampling
 
@@ -55,6 +56,7 @@ class Sending:
     row: Row
     sampling: Sampling
     model: str
+    context: int = 0  # tokens that the model can read; 0 is unknown
     cancelled: threading.Event = field(default_factory=threading.Event)
     call: Call | None = None
     request: HostedRequest | None = None
@@ -74,14 +76,14 @@ class News:
     """What a worker tells of a row.
 
     wait: `seconds` until it may be sent; sent: it goes out now; chunk: a piece; end: the stream is
-    complete; fail: `sentence` says why.
+    complete; fail: `trouble` says why.
     """
 
     index: int
     kind: Literal["wait", "sent", "chunk", "end", "fail"]
     seconds: float = 0.0
     chunk: Chunk | None = None
-    sentence: str = ""
+    trouble: Trouble | None = None
 
 
 class Worker:
@@ -101,51 +103,62 @@ class Worker:
     def run(self, sending: Sending) -> None:
         """Send a row until it is answered, refused for good, or cancelled."""
         try:
-            sentence = self._send(sending)
+            trouble = self._send(sending)
+        except LimitReached as e:
+            trouble = Trouble(str(e), "limit", e.again_at)
         except QeuError as e:
-            sentence = str(e)
+            trouble = Trouble(str(e))
         except Exception as e:
             log.exception("a request to %s failed", self._client.who)
-            sentence = f"{self._client.who} failed here: {type(e).__name__}."
-        if sentence:
-            self._tell(sending, News(sending.index, "fail", sentence=sentence))
+            trouble = Trouble(f"{self._client.who} failed here: {type(e).__name__}.")
+        if trouble is not None:
+            self._tell(sending, News(sending.index, "fail", trouble=trouble))
 
-    def _send(self, sending: Sending) -> str:
-        """ "" when it was answered or cancelled, else why it failed."""
+    def _send(self, sending: Sending) -> Trouble | None:
+        """None when it was answered or cancelled, else why it failed."""
         while not sending.cancelled.is_set():
             names = sending.refused | self._refused.of(sending.model)
             row = sending.row
             sending.request = build_request(
-                row.prompt, sending.sampling, self._provider, sending.model, names
+                row.prompt,
+                sending.sampling,
+                self._provider,
+                sending.model,
+                names,
+                context=sending.context,
             )
             trouble = self._ask(sending, sending.request)
             if trouble is None or sending.cancelled.is_set():
-                return ""
-            if sentence := self._decide(sending, trouble):
-                return sentence
+                return None
+            if final := self._decide(sending, trouble):
+                return final
             sending.call = None  # its times are not those of the next one
-        return ""
+        return None
 
-    def _decide(self, sending: Sending, trouble: Trouble) -> str:
+    def _decide(self, sending: Sending, trouble: Trouble) -> Trouble | None:
         """Get ready to send again, or say why not."""
         patience, model = self._client.patience, sending.model
         if trouble.rejected and len(sending.refused) < MAX_REFUSED:
             if trouble.rejected in sending.refused:
-                return trouble.sentence  # it complains of something that was not sent
+                return trouble  # it complains of something that was not sent
             sending.refused |= {trouble.rejected}
             if trouble.lasting:
                 self._refused.add(model, trouble.rejected)
-            return ""
+            return None
         if trouble.status == 429:
             refusal = self._budget.refuse(model, trouble.headers, trouble.message)
             sending.limited += 1
             patient = self._budget.is_patient(refusal)
-            return "" if patient and sending.limited < patience.rate_attempts else refusal.sentence
+            if patient and sending.limited < patience.rate_attempts:
+                return None
+            # no credit is for a person to mend, every other limit ends by itself
+            kind = "key" if refusal.kind == "quota" else "limit"
+            return replace(trouble, sentence=refusal.sentence, kind=kind, again_at=refusal.again_at)
         sending.tries += 1
         if not trouble.again or sending.tries >= patience.attempts:
-            return trouble.sentence
+            return trouble
         self._back_off(sending)
-        return ""
+        return None
 
     def _back_off(self, sending: Sending) -> None:
         patience, sending.call = self._client.patience, None

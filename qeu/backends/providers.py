@@ -17,7 +17,8 @@ class Provider:
     switch a setting off there: they are sent, because a server's own default may be on.
     `completions`: plain text can be continued, as the tagged layouts want. `prefill`: a trailing
     assistant message is continued, with `prefill_flags`. `thinking_fields`: where a delta carries
-    the model's own thinking; anywhere else it comes as <think>…</think> in the text.
+    the model's own thinking; anywhere else it comes as <think>…</think> in the text, and where
+    the template opened it, with `bare_end`, as all before a </think> on a line of its own.
     """
 
     kind: ProviderKind
@@ -32,6 +33,7 @@ class Provider:
     prefill: bool = False
     prefill_flags: Mapping[str, bool] = field(default_factory=dict)
     thinking_fields: tuple[str, ...] = ("reasoning_content", "reasoning")
+    bare_end: bool = True
     usage_option: bool = True
     logprobs: bool = False
     concurrency: int = 8
@@ -55,6 +57,7 @@ PROVIDERS: Mapping[str, Provider] = {
         completions=False,
         prefill=True,
         thinking_fields=("reasoning",),
+        bare_end=False,
         concurrency=4,
     ),
     # Nobody knows what an unknown server takes beyond the standard

@@ -14,6 +14,7 @@ from qeu.backends.rate_headers import (
     Allowance,
     LimitKind,
     clock_time,
+    iso_time,
     read_allowance,
     read_limit_kind,
     read_retry_after,
@@ -30,11 +31,23 @@ GOOD_BEFORE_MORE = 8  # answers without refusal before one more request may be u
 
 @dataclass(frozen=True)
 class Refusal:
-    """A refused request: which limit, and how long it holds. `sentence` says so to a person."""
+    """A refused request: which limit, and how long it holds. `sentence` says so to a person.
+
+    `again_at` is its end (UTC, ISO), "" where waiting does not help.
+    """
 
     kind: LimitKind
     wait_s: float
     sentence: str
+    again_at: str = ""
+
+
+class LimitReached(QeuError):
+    """A limit holds for longer than anybody wants to wait: until `again_at` (UTC, ISO)."""
+
+    def __init__(self, sentence: str, again_at: str) -> None:
+        super().__init__(sentence)
+        self.again_at = again_at
 
 
 class Clock:
@@ -142,8 +155,8 @@ class RateBudget:
     ) -> bool:
         """Wait until a request of about `tokens` may go, and take a place; False if stopped.
 
-        `on_wait` is told the seconds left while a limit holds it back. Raises QeuError where the
-        limit holds for longer than anybody wants to wait. Every True needs a `release`.
+        `on_wait` is told the seconds left while a limit holds it back. Raises LimitReached where
+        the limit holds for longer than anybody wants to wait. Every True needs a `release`.
         """
         while not stop.is_set():
             with self._changed:
@@ -201,7 +214,7 @@ class RateBudget:
                 # not all of them at the same moment
                 wait_s += self._jitter() * min(1.0, 0.25 + 0.1 * wait_s)
                 limits.not_before = max(limits.not_before, now + wait_s)
-            return Refusal(kind, wait_s, sentence)
+            return Refusal(kind, wait_s, sentence, self._again_at(wait_s))
 
     def is_patient(self, refusal: Refusal) -> bool:
         """Whether it is worth waiting for the end of a limit."""
@@ -217,12 +230,13 @@ class RateBudget:
             return 0.0
         now = self._clock.now()
         if limits.refused_until > now:
-            raise QeuError(limits.sentence)
+            again_at = self._again_at(limits.refused_until - now)
+            raise LimitReached(limits.sentence, again_at)
         needs = {"requests": 1.0, "tokens": float(tokens)}
         waits = [c.wait_for(needs[of], now) for of, c in limits.counters.items()]
         wait_s = max([limits.not_before - now, *waits])
         if wait_s > self._longest_wait_s:
-            raise QeuError(self._sentence("day", model, wait_s))
+            raise LimitReached(self._sentence("day", model, wait_s), self._again_at(wait_s))
         return wait_s
 
     def _take(self, model: str, tokens: int) -> None:
@@ -245,6 +259,9 @@ class RateBudget:
             doubled = FIRST_WAIT_S * 2 ** min(limits.refusals - 1, 10)
             said = min(LONGEST_BACKOFF_S, doubled)
         return said
+
+    def _again_at(self, wait_s: float) -> str:
+        return iso_time(self._clock.wall() + wait_s)
 
     def _sentence(self, kind: LimitKind, model: str, wait_s: float) -> str:
         if wait_s <= self._longest_wait_s:

@@ -1,5 +1,6 @@
 """What a provider's headers and refusals say of its rate limits: amounts, times, which limit."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,6 +91,11 @@ def clock_time(moment: float, now: float) -> str:
     then, today = (datetime.fromtimestamp(at, UTC).astimezone() for at in (moment, now))
     day = "" if then.date() == today.date() else f"{then:%Y-%m-%d} "
     return f"{day}{then:%H:%M} {then:%Z}".strip()
+
+
+def iso_time(moment: float) -> str:
+    """A moment for programs: UTC, in ISO form, in whole seconds and never too early."""
+    return datetime.fromtimestamp(math.ceil(moment), UTC).isoformat()
 
 
 def _sane(seconds: float) -> float | None:

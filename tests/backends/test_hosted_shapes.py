@@ -181,6 +181,13 @@ def test_a_bare_end_of_thinking_counts_on_a_line_of_its_own_only(whole, text, th
         assert (found.text, found.thinking) == (text, thinking), pieces
 
 
+def test_thinking_that_takes_the_whole_text_is_counted():
+    with WireServer("openai", words=["Two", " and two.", "\n</think>"]) as server:
+        done = open_model(server).generate([row()])[0]
+    assert (done.text, done.thinking) == ("", "Two and two.\n")
+    assert done.thinking_tokens == done.new_tokens == 3
+
+
 def test_groq_gives_thinking_apart_so_a_bare_end_is_text():
     with WireServer("groq", words=[THOUGHT]) as server:
         assert open_model(server).generate([row()])[0].text == THOUGHT

@@ -1,12 +1,14 @@
 """Rate limits: read from headers and refusals, waited for, stopped at once, told to a person."""
 
+import math
 import threading
 import time
+from datetime import UTC, datetime
 from email.utils import formatdate
 
 import pytest
 
-from qeu.backends.rate_budget import Clock, RateBudget
+from qeu.backends.rate_budget import Clock, LimitReached, RateBudget
 from qeu.backends.rate_headers import (
     clock_time,
     read_allowance,
@@ -116,6 +118,17 @@ def test_tokens_that_are_left_go_at_once_and_more_wait_for_as_long_as_they_take(
     assert sum(clock.paused) == pytest.approx(1_000 * 50 / 15_000)
     assert told[0] == pytest.approx(sum(clock.paused))
     assert told == sorted(told, reverse=True)
+
+
+def test_a_limit_tells_its_end_to_programs():
+    budget, clock = make_budget()
+    end = datetime.fromtimestamp(math.ceil(clock.wall() + 432.5), UTC)
+    refusal = budget.refuse(MODEL, {}, TPD)
+    assert datetime.fromisoformat(refusal.again_at) == end
+    with pytest.raises(LimitReached) as found:
+        go(budget)
+    assert datetime.fromisoformat(found.value.again_at) == end
+    assert budget.refuse(MODEL, {}, "You exceeded your current quota").again_at == ""
 
 
 def test_each_model_has_limits_of_its_own():
