@@ -57,7 +57,7 @@ class ModelsDrawer:
                 value=DEFAULT_MODEL,
                 label=say("models.choose"),
                 info=None if self.public else say("models.choose.help"),
-                allow_custom_value=not self.public,
+                allow_custom_value=True,  # what is not offered is refused in our own words
                 elem_id="models-choose",
             )
             # who visits a public page does not decide how its owner's memory is used
