@@ -16,6 +16,7 @@ from qeu.backends.adapter_check import (
 )
 from qeu.backends.adapter_files import AdapterFolder
 from qeu.backends.failures import explain_failure, is_out_of_memory
+from qeu.backends.quiet import quiet_libraries
 from qeu.core.errors import QeuError
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ class AdapterSwitch:
     def names(self) -> tuple[str, ...]:
         """Names of the adapters in memory."""
         return tuple(adapter.name for adapter in self._loaded.values())
+
+    @property
+    def hashes(self) -> frozenset[str]:
+        """Which weights are in memory, in whatever order they were used."""
+        return frozenset(self._loaded)
 
     def can_mix(self, hashes: Sequence[str | None]) -> bool:
         """Whether rows with these adapters may share a batch (DoRA cannot)."""
@@ -196,6 +202,10 @@ class AdapterSwitch:
         return torch.equal(base, adapted)
 
     def _attach(self, adapter: AdapterFolder, config: Any, internal: str) -> None:
+        with quiet_libraries():
+            self._attach_loudly(adapter, config, internal)
+
+    def _attach_loudly(self, adapter: AdapterFolder, config: Any, internal: str) -> None:
         from peft import PeftModel
 
         # loading may activate what it loads, and adapts layers that no hook knows yet

@@ -83,7 +83,7 @@ def known_shape(repo: str) -> ModelShape | None:
 
 
 def shape_of_config(config: Mapping[str, Any]) -> ModelShape | None:
-    """The shape of a Phi, Llama or Qwen2 model from its configuration alone; None for other kinds."""
+    """The shape of a Phi, Llama or Qwen2 model from its configuration; None for other kinds."""
     kind, hidden = config.get("model_type"), config.get("hidden_size", 0)
     inner, layers = config.get("intermediate_size", 0), config.get("num_hidden_layers", 0)
     vocabulary = config.get("vocab_size", 0)

@@ -30,6 +30,7 @@ from qeu.backends.precision import (
     read_machine,
     read_precision,
 )
+from qeu.backends.quiet import hush_imports
 from qeu.backends.weights import FetchStopped, Progress, fetch_embedded, find_embedded
 from qeu.backends.weights_here import find_here
 from qeu.core.errors import QeuError
@@ -79,6 +80,7 @@ class Shelf:
         self.queue = ComputeQueue()
         self._settings = settings
         quiet_waiting()
+        hush_imports()
         self._places: dict[tuple[str, str], _Place] = {}
         self._chosen: dict[str, str] = {}
         self._machine: Machine | None = None

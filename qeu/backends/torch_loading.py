@@ -4,7 +4,6 @@ import contextlib
 import gc
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,8 +77,6 @@ def _how(weights: ResolvedWeights, placement: Placement) -> dict[str, object]:
         return found
     from transformers import BitsAndBytesConfig
 
-    # else bitsandbytes says at every product of 8 bits that it computes in float16
-    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     found["device_map"] = {"": 0 if placement.device == "cuda" else "cpu"}
     if placement.precision == "int8":
         found["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
