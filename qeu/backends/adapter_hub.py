@@ -56,8 +56,8 @@ def fetch_adapter(
             "it. Unset it, or choose an adapter that is here."
         )
     try:
-        info = hub._probe(repo, None, timeout_s, endpoint, token)
-    except hub._Unreachable as e:
+        info = hub.probe(repo, None, timeout_s, endpoint, token)
+    except hub.Unreachable as e:
         if here:
             return here
         raise QeuError(

@@ -58,8 +58,8 @@ def resolve_hub(
     if here and revision and COMMIT.fullmatch(revision):
         return here
     try:
-        info = _probe(repo, revision, timeout_s, endpoint, token)
-    except _Unreachable as e:
+        info = probe(repo, revision, timeout_s, endpoint, token)
+    except Unreachable as e:
         if here:
             return here
         raise QeuError(
@@ -70,11 +70,11 @@ def resolve_hub(
     return newest or _describe(repo, info)
 
 
-class _Unreachable(Exception):
+class Unreachable(Exception):
     """The Hub did not answer."""
 
 
-def _probe(
+def probe(
     repo: str, revision: str | None, timeout_s: float, endpoint: str | None, token: str | None
 ) -> "ModelInfo":
     """Ask the Hub about a repository, for as long as a person waits."""
@@ -125,7 +125,7 @@ def _explain(repo: str, revision: str | None, e: Exception) -> Exception:
         if 400 <= status < 500 and status != 429:
             return QeuError(f"The Hub refused {repo} (HTTP {status}). Check the name and HF_TOKEN.")
     if isinstance(e, OSError) or type(e).__module__.startswith(("httpx", "httpcore")):
-        return _Unreachable(str(e))
+        return Unreachable(str(e))
     return QeuError(f"The Hub's answer about {repo} could not be read ({e}). Try again.")
 
 

@@ -232,7 +232,7 @@ class LocalModel(GivenTexts):
         return found
 
     def _load_adapters(self, jobs: Sequence[_Job]) -> None:
-        before = self._switch.names
+        before = self._switch.hashes
         for job in jobs:
             assert job.live is not None
             if job.adapter is None or job.live.stop_requested:
@@ -243,7 +243,7 @@ class LocalModel(GivenTexts):
             except QeuError as e:
                 job.live.end("error", str(e))
         self._switch.trim([job.live.adapter for job in jobs if job.live])
-        if self._model is not None and self._switch.names != before:
+        if self._model is not None and self._switch.hashes != before:
             self.memory_bytes = memory_of(self._model)
 
     def _run(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
-from qeu.backends.adapter_files import find_adapter
+from qeu.backends.adapter_finder import AdapterFinder
 from qeu.backends.base import Backend, Piece, Row
 from qeu.backends.catalog import is_hosted, provider_of, split_ref
 from qeu.backends.engines import Engines
@@ -194,7 +194,8 @@ class TranslationRun:
 
     def _key(self, one: Translation) -> str:
         provider = provider_of(self._card.id)
-        adapter = self._adapter and find_adapter(self._engines.adapters, self._adapter).hash
+        finder = AdapterFinder(self._engines.adapters, local_paths=self._engines.local_paths)
+        adapter = self._adapter and finder.find(self._adapter).hash
         return hash_json(
             {
                 "version": PROMPT_VERSION,
