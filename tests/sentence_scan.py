@@ -22,7 +22,8 @@ NOT_SHOWN = ("cli/", "core/settings.py", "core/event.py", "ui/app.py")
 # What these hold besides errors is meant for models, files or the page's own words.
 OTHER_WORDS = (
     "ui/", "core/roles.py", "core/english_out.py", "core/merge.py", "core/prompts.py",
-    "core/label_prompts.py", "core/translate_prompts.py", "core/job_prompts.py", "services/trial.py", "services/data_export.py",
+    "core/label_prompts.py", "core/translate_prompts.py", "core/job_prompts.py",
+    "services/trial.py", "services/data_export.py",
 )  # fmt: skip
 _CODE = re.compile(r"(SELECT|INSERT|UPDATE|DELETE|BETWEEN|IN|CREATE) |.*(\\| \?$)", re.DOTALL)
 _SENTENCE = re.compile(r".*[a-z]{2,} .*[.!?]", re.DOTALL)

@@ -156,7 +156,7 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
     hosted = HostedModels(context)
     pair = DefaultPair(context, hosted)
     drawer = ModelsDrawer(context, say, hosted)
-    with gr.Tabs(elem_id="tabs") as tabs:
+    with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
         with gr.Tab(say("tab.compare"), id="compare") as compare_tab:
             switches = {"live": live_cb, "exact": exact_cb}
             compare = CompareTab(context, say, sampling, switches, models, pair)
@@ -251,7 +251,9 @@ def _theme() -> gr.themes.Base:
         block_title_text_size="*text_sm",
         block_title_text_color="*neutral_600",
         block_title_text_color_dark="*neutral_300",
-        block_info_text_size="*text_xs",
+        block_info_text_size="*text_sm",
+        block_info_text_color="*neutral_500",
+        block_info_text_color_dark="*neutral_400",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_600",
         button_primary_background_fill_dark="*primary_700",

@@ -19,7 +19,7 @@ class SideForm:
     """The controls and outputs of one side."""
 
     def __init__(self, say: Words, name: str, models: Sequence[tuple[str, str]]) -> None:
-        self.name = name
+        self.name, self.say = name, say
         with gr.Row(elem_classes="q-tight"):
             self.model_dd = gr.Dropdown(
                 list(models),
@@ -61,6 +61,27 @@ class SideForm:
             self.own_cb = gr.Checkbox(False, label=say("side.own"), elem_id=f"{name}-own")
         with gr.Group(visible=False) as self.own_group:
             self.sampling = SamplingForm(say, name)
+
+    def wire(self) -> None:
+        """Connect the controls that change one another."""
+        quiet = {"show_progress": "hidden", "api_visibility": "private"}
+        self.own_cb.input(lambda own: gr.update(visible=own), self.own_cb, self.own_group, **quiet)
+        # not `input`: a link, an example, a swap and the history change targets too
+        self.target_dd.change(self.on_target, self.target_dd, self.use_reasoning_cb, **quiet)
+
+    def on_target(self, target: str) -> Updates:
+        """Only an answer follows a given reasoning; a box without effect cannot be ticked."""
+        return {self.use_reasoning_cb: gr.update(**self._given(target))}
+
+    def begin(self, target: str) -> None:
+        """The same while the page is being built."""
+        for name, value in self._given(target).items():
+            setattr(self.use_reasoning_cb, name, value)
+
+    def _given(self, target: str) -> dict[str, object]:
+        is_read = target == "answer"
+        label = "side.use_reasoning" if is_read else "side.use_reasoning.not"
+        return {"interactive": is_read, "label": self.say(label)}
 
     def components(self) -> list[gr.components.Component]:
         """All inputs of this side."""
@@ -245,3 +266,5 @@ class CompareForm:
         for component, value in self.fill(comparison).items():
             if isinstance(component, gr.components.Component):
                 component.value = value
+        for name in SIDES:
+            self.sides[name].begin(comparison.side(name).target)

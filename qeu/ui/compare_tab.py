@@ -185,9 +185,7 @@ class CompareTab:
         )
         self.pair.wire(self.side_forms, self.pair_line)
         for side in form.sides.values():
-            side.own_cb.input(
-                lambda own: gr.update(visible=own), side.own_cb, side.own_group, **quiet
-            )
+            side.wire()
         return do
 
     def _wire_live(self, do: CompareActions, inputs: set, shown: set) -> None:

@@ -13,6 +13,7 @@ from qeu.core.settings import Settings
 from qeu.services.job_queue import JobQueue
 from qeu.services.limited_engines import LimitedEngines
 from qeu.services.public_limits import PublicLimits
+from qeu.services.usefulness_runs import UsefulnessRuns
 from qeu.store.workspace import Workspace
 from qeu.ui.preload import Preload
 from qeu.ui.sessions import Sessions
@@ -87,15 +88,22 @@ class Context:
         engines = self.engines(request)
         return self.sessions.of(request).visit_jobs(lambda: engines)
 
+    @cached_property
+    def usefulness(self) -> UsefulnessRuns:
+        """What was measured of a private page's jobs; a public page measures nothing."""
+        return UsefulnessRuns(self.workspace)
+
     def start_jobs(self) -> None:
         """Go on with the jobs that the last start left; nothing where there is no workspace yet."""
         if not self.settings.public and (self.settings.home / "qeu.db").exists():
             self.own_jobs.start()
 
     def end_jobs(self) -> None:
-        """The program ends: what is finished is stored, the rest stays queued."""
+        """The program ends: what is finished or measured is stored, the rest stays queued."""
         if "own_jobs" in self.__dict__:
             self.own_jobs.close()
+        if "usefulness" in self.__dict__:
+            self.usefulness.close()
 
     def _own_engines(self) -> Engines:
         return Engines(self.shelf, self.pool, self.keyring, self.settings.adapters)

@@ -94,7 +94,7 @@ class EnglishPanel(ChangePanel):
             with gr.Row(elem_classes="q-tight", equal_height=False):
                 self.file = gr.File(
                     label=say("data.english.file"),
-                    height=110,
+                    height=150,
                     elem_id="data-english-file",
                     min_width=260,
                     scale=3,

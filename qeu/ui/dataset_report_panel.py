@@ -21,6 +21,7 @@ _FAMILIES = {
     "uniqueness": "dataset.uniqueness.",
     "split": "dataset.split.",
     "status": "dataset.status.",
+    "field": "dataset.field.",
 }
 _OWN_COLUMNS = ("no", "question", "english", "record")
 

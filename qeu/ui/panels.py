@@ -153,11 +153,11 @@ def receipt_html(generation: Generation | None, language: str) -> str:
             f"<td>{escape(v)}</td>" for v in (p.name, p.asked, sent, tell(p.why, language))
         )
         rows.append(f"<tr{css}>{cells}</tr>")
-    model = f"{generation.model} · {generation.revision[:12]}"
+    model = _joined(generation.model, generation.revision[:12])
     if generation.adapter:
         model += f" @ {generation.adapter} · {(generation.adapter_hash or '')[:12]}"
-    batch = text("receipt.batch", language, count=receipt.batch)
-    where = f"{receipt.engine} · {receipt.dtype} · {receipt.device} · {batch}"
+    batch = text("receipt.batch", language, count=receipt.batch) if receipt.batch > 1 else ""
+    where = _joined(receipt.engine, receipt.dtype, receipt.device, batch)
     versions = " · ".join(f"{name} {version}" for name, version in receipt.versions.items())
     notes = _notes_html(receipt.notes, language)
     return (
@@ -171,6 +171,11 @@ def notice_html(message: str, kind: str = "info") -> str:
     """One line beside the buttons: a plan, a warning or what went wrong; empty keeps its place."""
     role = "alert" if kind == "error" else "status"
     return f'<div class="q-notice q-{kind}" role="{role}">{escape(message)}</div>'
+
+
+def _joined(*facts: str) -> str:
+    """What is known of these, with dots between; a provider does not tell all."""
+    return " · ".join(fact for fact in facts if fact)
 
 
 def _notes_html(notes: Sequence[str], language: str) -> str:

@@ -38,7 +38,7 @@ class OrderForm(OrderFields):
 
     def opened(self) -> set[object]:
         """All that `on_open` may update."""
-        return {self.dataset_dd, self.scope_radio, self.start_btn, self.look_btn}
+        return {self.dataset_dd, self.scope_radio, self.start_btn, self.look_btn, self.line}
 
     def on_open(self, data: Data, request: gr.Request) -> Updates:
         """The tab was opened: the data sets there are now, the one of the Dataset tab first."""
@@ -50,6 +50,8 @@ class OrderForm(OrderFields):
         updates |= self.on_dataset({**data, self.dataset_dd: chosen}, request)
         for button in (self.start_btn, self.look_btn):
             updates[button] = gr.update(interactive=bool(names))
+        why = "" if names else text("job.no_data", language_of(request))
+        updates[self.line] = notice_html(why, "warning")
         return updates
 
     def on_dataset(self, data: Data, request: gr.Request) -> Updates:

@@ -23,6 +23,7 @@ from qeu.ui.reasoning_review_view import (
     field_name,
     method_name,
 )
+from qeu.ui.reasoning_usefulness_view import useful_lines
 from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import text
@@ -87,6 +88,10 @@ class ReviewPart:
         self.method_dd.input(self.on_method, self.inputs(), self.outputs(), **MANY)
         self.save_btn.click(self.on_save, self.inputs(), self.outputs(), **MANY)
         self.discard_btn.click(self.on_discard, None, self.form, **QUIET)
+
+    def follow(self, news: gr.Number) -> None:
+        """Show the record again when this is raised: more is known of its texts."""
+        news.change(self.on_more_known, self.inputs(), {self.state, self.case}, **QUIET)
 
     def inputs(self) -> set[object]:
         """What every handler reads."""
@@ -162,10 +167,12 @@ class ReviewPart:
             "method": made.method,
         }  # fmt: skip
         merged = made if len(case.proposals) > 1 else None
+        public = self.context.settings.public
+        lines = {} if public else useful_lines(self.context.usefulness, case, language)
         return {
             self.state: state,
             self.line: notice_html(told),
-            self.case: case_html(group, case, merged, stand, turn, language),
+            self.case: case_html(group, case, merged, stand, turn, language, lines),
         }
 
     # -- one click or key ------------------------------------------------------------------------
@@ -245,6 +252,22 @@ class ReviewPart:
             return self._show(data, workspace, self._group(data, workspace), language)
         except QeuError as error:
             return self._refuse(data, workspace, error, language)
+
+    def on_more_known(self, data: Data, request: gr.Request) -> Updates:
+        """The same record; whoever edits it now still does so from the text that they opened."""
+        state = dict(data[self.state] or {})  # type: ignore[call-overload]
+        if not state.get("record"):
+            return {self.state: gr.skip()}
+        workspace = self.context.records(request)
+        try:
+            group = self._group(data, workspace)
+            shown = self._show(data, workspace, group, language_of(request))
+        except QeuError:  # said where the jobs are chosen
+            return {self.state: gr.skip()}
+        fresh = dict(shown[self.state])  # type: ignore[call-overload]
+        if fresh.get("record") == state["record"]:
+            fresh["version"] = state["version"]
+        return {self.state: fresh, self.case: shown[self.case]}
 
     # -- editing ---------------------------------------------------------------------------------
 

@@ -37,11 +37,18 @@ class Stand:
 
 
 def case_html(
-    group: Group, case: Case, merged: StoredEnsemble | None, stand: Stand, turn: int, language: str
+    group: Group,
+    case: Case,
+    merged: StoredEnsemble | None,
+    stand: Stand,
+    turn: int,
+    language: str,
+    lines: Mapping[str, str],
 ) -> str:
-    """Everything about one record; buttons name their keys."""
+    """Everything about one record; buttons name their keys. `lines` are below texts, by letter."""
     columns = "".join(
-        _column(group, case, one, at, language) for at, one in enumerate(case.proposals)
+        _column(group, case, one, at, language, lines.get(one.slot.letter, ""))
+        for at, one in enumerate(case.proposals)
     )
     ensemble = _merged(group, case, merged, language) if merged else ""
     return (
@@ -161,7 +168,7 @@ def _question(case: Case, language: str) -> str:
     return f'<div class="q-asked" dir="auto">{asked}</div>{shown}'
 
 
-def _column(group: Group, case: Case, one: Proposal, at: int, language: str) -> str:
+def _column(group: Group, case: Case, one: Proposal, at: int, language: str, lines: str) -> str:
     slot, spec = one.slot, one.slot.job.spec
     checks = failed_checks(spec, case.stored.record, one.text)
     facts = [short_label(slot.ref)]
@@ -190,7 +197,7 @@ def _column(group: Group, case: Case, one: Proposal, at: int, language: str) -> 
     return (
         f'<section class="q-column" data-letter="{slot.letter}"><h4><i class="{css}"></i>'
         f"<b>{slot.letter}</b> {escape(' · '.join(facts))}</h4>"
-        f'<div class="q-marks">{chips}</div>{_texts(one.texts, checks, language)}'
+        f'<div class="q-marks">{chips}</div>{_texts(one.texts, checks, language)}{lines}'
         f'<button type="button" class="q-accept" data-do="accept" data-value="{slot.letter}">'
         f"{label}{key}</button>{_edit(slot.letter, language)}</section>"
     )

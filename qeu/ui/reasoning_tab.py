@@ -11,6 +11,7 @@ from qeu.ui.reasoning_merge import BulkPanel, MergePanel
 from qeu.ui.reasoning_order import OrderForm
 from qeu.ui.reasoning_results import JobExportPanel, SummaryPanel
 from qeu.ui.reasoning_review import ReviewPart
+from qeu.ui.reasoning_usefulness import UsefulnessPanel
 from qeu.ui.sessions import language_of
 
 
@@ -33,14 +34,18 @@ class ReasoningTab:
             with gr.Column(elem_id="job-panels"):
                 self.panels = [
                     make(context, say, self.jobs)
-                    for make in (MergePanel, BulkPanel, SummaryPanel, JobExportPanel)
-                ]
+                    for make in (
+                        MergePanel, BulkPanel, SummaryPanel, UsefulnessPanel, JobExportPanel,
+                    )
+                ]  # fmt: skip
                 for panel in self.panels:
                     panel.build()
         # The page's language reaches server-written texts that depend on controls through this.
         self.spoken = gr.State("en")
-        merge = self.panels[0]
+        merge, useful = self.panels[0], self.panels[3]
         assert isinstance(merge, MergePanel)
+        assert isinstance(useful, UsefulnessPanel)
+        self.useful = useful
         self.model_dropdowns = [self.order.models_dd, merge.model_dd]
 
     def wire(self, tab: gr.Tab) -> None:
@@ -57,6 +62,8 @@ class ReasoningTab:
         self.review.wire()
         for panel in self.panels:
             panel.wire()
+        if not self.context.settings.public:
+            self.review.follow(self.useful.news)
 
     def outputs(self) -> set[object]:
         """All that `on_language` may update."""

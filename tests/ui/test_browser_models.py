@@ -204,7 +204,7 @@ def test_a_server_with_a_name_lists_its_models_under_it(page) -> None:
         page.locator("#server-add").click()
         state = page.locator("#keys-states .q-model", has_text="vLLM")
         state.wait_for()
-        assert "1 models" in state.inner_text()
+        assert "models: 1" in state.inner_text()
         assert "☁ meta-llama/Llama-3.1-8B-Instruct · lab" in options(page, "left-model")
 
 

@@ -255,7 +255,7 @@ class TestKeys:
         assert all(KEY not in str(update) for update in updates)
         assert TEACHER in page.choices(request)
         assert not any("whisper" in ref for ref in page.choices(request))
-        assert "1 models" in updates[-1][page.keys.states]
+        assert "models: 1" in updates[-1][page.keys.states]
 
     def test_a_key_is_its_visitors_alone(self, tmp_path, groq) -> None:
         page = Page(tmp_path, groq_ring(groq))

@@ -73,12 +73,12 @@ class Page:
         self.context.settings = Settings(home=home, public=public)
         self.context.shelf = PageShelf(self.model)  # type: ignore[assignment]
         self.context.sessions = Sessions()
-        for name in ("workspace", "own_jobs", "limits"):
+        for name in ("workspace", "own_jobs", "limits", "usefulness"):
             self.context.__dict__.pop(name, None)
         self.data = dict(data)
         self.request = self.visitor()
         self.order, self.jobs, self.review = self.tab.order, self.tab.jobs, self.tab.review
-        self.merge, self.bulk, self.summary, self.export = self.tab.panels
+        self.merge, self.bulk, self.summary, self.useful, self.export = self.tab.panels
 
     def visitor(self, name: str = "a", language: str = "en") -> gr.Request:
         headers = {"accept-language": language}

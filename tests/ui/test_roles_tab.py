@@ -49,7 +49,9 @@ class FakeShelf:
     def turn(self, stop=None, on_place=None) -> Iterator[None]:
         yield
 
-    def load(self, name: str, *, exact=False, precision=None, progress=None, stop=None) -> EchoBackend:
+    def load(
+        self, name: str, *, exact=False, precision=None, progress=None, stop=None
+    ) -> EchoBackend:
         self.loads.append(name)
         return self.backend
 
