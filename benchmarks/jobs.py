@@ -98,6 +98,7 @@ class InstantEngines:
     """Has nothing but the instant engine."""
 
     queue = None
+    adapters, local_paths = Path("no-adapters-here"), False
 
     def load(self, model_id: str, **how: object) -> Instant:
         """The engine."""

@@ -30,7 +30,7 @@ class WireServer:
     With `key` any other Authorization header gets 401. `rejects` are parameters refused with
     `rejects_status` (the default: what that kind of server refuses). `headers` go with every
     completion. With `stamps` every piece of text begins with the time at which it was sent, in
-    nanoseconds of the machine's monotonic clock, in brackets.
+    nanoseconds of the machine's monotonic clock, in brackets. `port` 0 takes a free one.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class WireServer:
         headers: Mapping[str, str] | None = None,
         thinking_field: str | None = None,
         stamps: bool = False,
+        port: int = 0,
     ) -> None:
         self.kind, self.words, self.thinking = kind, tuple(words), tuple(thinking)
         self.cards = [model_card(kind, m) for m in (MODELS[kind] if models is None else models)]
@@ -63,7 +64,7 @@ class WireServer:
         self.lock = threading.Lock()
         self._faults = iter(faults)
         handler = type("Handler", (Handler,), {"wire": self})
-        self._http = Listener(("127.0.0.1", 0), handler)
+        self._http = Listener(("127.0.0.1", port), handler)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from qeu.backends.compute_queue import Turn
+from qeu.core.errors import QeuError
 from qeu.core.generation import Generation, Parameter, Receipt
 from qeu.core.prompts import FieldSpan, Prompt, split_completion
 from qeu.core.sampling import Sampling
@@ -13,17 +14,23 @@ from qeu.core.sampling import Sampling
 OnDone = Callable[[int, Generation], None]
 
 
+class EngineGone(QeuError):
+    """An engine cannot be reached now; another time it may be."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One prompt with its own settings; `adapter` None is the base model itself.
 
-    `stop` may be set from any thread at any time and ends this row only.
+    `stop` may be set from any thread at any time and ends this row only. So does `hold`, but a row
+    that was sent to a server goes on then; engines of this machine look at `stop` alone.
     """
 
     prompt: Prompt
     sampling: Sampling
     adapter: str | None = None
     stop: threading.Event | None = None
+    hold: threading.Event | None = None
 
 
 @dataclass(frozen=True)

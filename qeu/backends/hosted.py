@@ -32,7 +32,7 @@ class HostedModel:
     """One model of one server, with one key. Safe from any thread; cheap to make.
 
     `served` are the names that the server lists: an adapter among them is asked for by its name.
-    `hold` keeps the client open meanwhile.
+    `hold` keeps the client open meanwhile, `doubt` is told of a server that did not answer.
     """
 
     dtype = ""
@@ -49,6 +49,7 @@ class HostedModel:
         context: int = 0,
         served: Collection[str] = (),
         hold: Callable[[], AbstractContextManager[None]] = nullcontext,
+        doubt: Callable[[], None] = lambda: None,
     ) -> None:
         self.name, self.model, self.context = name, model, context
         self.provider = provider
@@ -57,7 +58,7 @@ class HostedModel:
         self.device = client.host
         self._client, self._budget = client, budget
         self._refused = refused or Refused()
-        self._served, self._hold = frozenset(served), hold
+        self._served, self._hold, self._doubt = frozenset(served), hold, doubt
 
     def __repr__(self) -> str:
         return f"HostedModel({self.name!r})"
@@ -101,6 +102,8 @@ class HostedModel:
         def end(job: HostedRow) -> None:
             generation = job.generation(self.name, self.provider.kind, self.device, versions)
             done[job.index] = generation
+            if generation.trouble == "engine":
+                self._doubt()
             if on_done is not None:
                 on_done(job.index, generation)
 
@@ -214,7 +217,8 @@ class _Round:
         """Look for stops and for servers that have fallen silent."""
         self._checked_at = time.perf_counter()
         for job in list(self._open.values()):
-            if job.row.stop is not None and job.row.stop.is_set():
+            stopped = job.row.stop is not None and job.row.stop.is_set()
+            if stopped or (job.sending is not None and job.sending.cancelled.is_set()):
                 self._tell(job, job.end("cancelled"))
             elif trouble := self._overdue(job):
                 self._tell(job, job.fail(trouble))

@@ -75,6 +75,10 @@ class HostedDoor:
         if not busy:
             self.client.close()
 
+    def doubt(self) -> None:
+        """The server did not answer: whoever opens a model next asks for the list first."""
+        self._listed_at = None
+
     def bring_list(self, *, refresh: bool) -> None:
         """Bring the list of models up to date; one thread asks, the others wait for it."""
         with self._listing:

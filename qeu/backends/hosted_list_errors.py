@@ -39,14 +39,16 @@ def explain_list(error: Exception, client: "HostedClient", call: "Call") -> Trou
         seconds = call.expired_s or call.silent_s
         return Trouble(
             f"{who} did not give its list of models within {seconds:g} s. Check that it runs and "
-            "its address, then try again."
+            "its address, then try again.",
+            "engine",
         )
     if is_of_shape(error):
         log.info("the list of %s cannot be read: %s", who, type(error).__name__)
         return Trouble(_no_list(who, what="JSON of another shape"))
     return Trouble(
         f"{who} ended the connection before its list of models was there, or it does not speak "
-        "HTTP. Check that it runs and its address, then try again."
+        "HTTP. Check that it runs and its address, then try again.",
+        "engine",
     )
 
 

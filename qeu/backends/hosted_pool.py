@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from qeu.backends.base import EngineGone
 from qeu.backends.catalog import ModelCard, provider_of
 from qeu.backends.hosted import HostedModel
 from qeu.backends.hosted_call import Patience
@@ -60,13 +61,17 @@ class HostedPool:
         self._lock = threading.Lock()
 
     def open(self, card: ModelCard, keyring: Keyring) -> HostedModel:
-        """The model, ready to be asked. Raises QeuError: no key, no such server, no such model."""
+        """The model, ready to be asked. Raises QeuError: no key, no such model.
+
+        EngineGone where the server cannot be reached.
+        """
         provider = provider_of(card.id)
         model = card.id.partition("/")[2].strip()
         with self._listed(provider, keyring) as door:
             entry = next((e for e in door.entries if e["id"] == model), None)
             if door.trouble is not None and is_final(door.trouble):
-                raise QeuError(door.trouble.sentence)
+                gone = door.trouble.kind == "engine"
+                raise (EngineGone if gone else QeuError)(door.trouble.sentence)
             if entry is None and door.trouble is None and door.provider.lists_all:
                 raise _unknown(door.client.who, model, [e["id"] for e in door.entries])
             return HostedModel(
@@ -79,6 +84,7 @@ class HostedPool:
                 context=_context(door.client, door.provider, entry),
                 served=[e["id"] for e in door.entries],
                 hold=door.hold,
+                doubt=door.doubt,
             )
 
     def list_models(

@@ -116,7 +116,7 @@ class Worker:
 
     def _send(self, sending: Sending) -> Trouble | None:
         """None when it was answered or cancelled, else why it failed."""
-        while not sending.cancelled.is_set():
+        while not _is_over(sending):
             names = sending.refused | self._refused.of(sending.model)
             row = sending.row
             sending.request = build_request(
@@ -179,7 +179,7 @@ class Worker:
             return None
         call = sending.call = Call()
         try:
-            if sending.cancelled.is_set():
+            if _is_over(sending):
                 return None
             self._tell(sending, News(sending.index, "sent"))
             chunks, headers = self._client.open(call, request)
@@ -198,7 +198,8 @@ class Worker:
         return None
 
     def _tell_wait(self, sending: Sending, seconds: float) -> None:
-        self._tell(sending, News(sending.index, "wait", seconds=seconds))
+        if not _is_over(sending):
+            self._tell(sending, News(sending.index, "wait", seconds=seconds))
 
     def _tell(self, sending: Sending, news: News) -> None:
         # a full queue means that nobody reads fast enough: the server has to wait then
@@ -208,6 +209,13 @@ class Worker:
             except queue.Full:
                 continue
             return
+
+
+def _is_over(sending: Sending) -> bool:
+    """Whether nobody wants a row sent (any more). Not for one under way: `hold` would end it."""
+    if sending.row.hold is not None and sending.row.hold.is_set():
+        sending.cancelled.set()
+    return sending.cancelled.is_set()
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

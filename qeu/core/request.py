@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from qeu.core.prompts import Prompt
 from qeu.core.sampling import Sampling
@@ -48,7 +48,7 @@ class Request:
             "messages": [{"role": m.role, "content": m.content} for m in self.prompt.messages],
             "prefill": self.prompt.prefill,
             "stop": list(self.prompt.stop),
-            "sampling": asdict(self.sampling),
+            "sampling": dict(vars(self.sampling)),  # asdict takes most of a key's time
             "sample": self.sample,
         }
 

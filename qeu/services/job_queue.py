@@ -131,7 +131,8 @@ class JobQueue:
         engines = self._own.get(job.id) or self._engines()
         self.worker = JobWorker(self.workspace, engines, job, self._owner)
         try:
-            self.worker.run()
+            if self.worker.run().state in ("done", "stopped"):
+                self._own.pop(job.id, None)  # keys are kept no longer than they are needed
         finally:
             self.worker = None
 

@@ -31,6 +31,7 @@ class SourceRequests:
         self.spec, self.source, self.identity = spec, source, identity
         self.model, self.adapter = split_ref(source)
         self.layout = spec.layout or own_layout or find_layout(self.model)
+        self._samplings: dict[tuple[int, int], Sampling] = {}  # the same ones for every record
 
     def ask(self, record: Record, sample: int, feedback: str = "", attempt: int = 1) -> Asked:
         """The request for one text; raises QeuError where the record lacks what is needed.
@@ -38,7 +39,9 @@ class SourceRequests:
         `feedback` tells the model what was wrong with its text of the attempt before.
         """
         prompt = job_prompt(self.spec, record, self.layout, feedback)
-        sampling = self.spec.sampling_of(sample, attempt)
+        sampling = self._samplings.get((sample, attempt))
+        if sampling is None:
+            sampling = self._samplings[sample, attempt] = self.spec.sampling_of(sample, attempt)
         request = Request(
             model=self.identity.model,
             revision=self.identity.revision,

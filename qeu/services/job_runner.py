@@ -8,19 +8,17 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from qeu.backends.base import Backend, Row
+from qeu.backends.base import Backend, EngineGone, Row
 from qeu.backends.catalog import is_hosted, split_ref
 from qeu.backends.engines import Engines
 from qeu.core.errors import QeuError
 from qeu.core.generation import Generation
-from qeu.core.job_prompts import retry_feedback
-from qeu.core.record import Record
 from qeu.services.adapters import own_layout
-from qeu.services.job_requests import Asked, SourceRequests
+from qeu.services.job_batch import PAID_FLUSH_S, Batch, Halt, Source, Task
+from qeu.services.job_requests import SourceRequests
 from qeu.services.job_tally import Tally
-from qeu.store.generations import KEPT_ENDS, find_generations
+from qeu.store.generations import find_generations
 from qeu.store.job_items import Item, Outcome, find_answered, next_items, store_outcomes
 from qeu.store.jobs import Job, NotOwner, get_job, release_job
 from qeu.store.queries import load_records
@@ -28,36 +26,11 @@ from qeu.store.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-TOGETHER = 256  # items looked at and handed to an engine at once; it makes batches of its own
-FLUSH_S = 0.5
-FLUSH_COUNT = 64
+TOGETHER = 256  # items handed to an engine at once; it makes batches of its own
+MOST_LOOKED = 4_096  # items looked at in one go, while all of them are there already
 # How long to wait when an engine is gone, time after time; after the last the job is paused.
 PATIENCE_S = (2.0, 10.0, 30.0, 60.0, 120.0, 300.0, 300.0, 300.0)
 WATCH_S = 1.0
-
-
-@dataclass(frozen=True)
-class Halt:
-    """Why a source cannot go on now: the state the job gets, a sentence, when to try again."""
-
-    state: str
-    note: str
-    wakes: str = ""
-
-
-@dataclass
-class _Task:
-    """One item on its way through its attempts."""
-
-    item: Item
-    record: Record
-    version: int
-    asked: Asked
-    fingerprint: str
-    tries: int = 1
-    generations: dict[str, Generation] = field(default_factory=dict)
-    attempts: list[dict[str, object]] = field(default_factory=list)
-    fresh: bool = False
 
 
 class JobWorker:
@@ -78,34 +51,35 @@ class JobWorker:
         self._workspace, self._engines, self.job, self._owner = workspace, engines, job, owner
         self._patience_s = patience_s
         self._over = threading.Event()
-        self._stops = [threading.Event() for _ in job.spec.sources]
+        self._sources = [Source(at, name) for at, name in enumerate(job.spec.sources)]
+        self._batches: dict[int, Batch] = {}  # by source, the one under way
         self.tally = Tally()
 
     def stop(self) -> None:
         """Come to an end soon: rows under way are given up, finished ones are kept."""
         self._over.set()
-        for stop in self._stops:
-            stop.set()
+        for source in self._sources:
+            source.hold.set()
 
     def run(self) -> Job:
         """Do all that can be done now; the job as it stands afterwards."""
         halts: list[Halt] = []
         watch = threading.Thread(target=self._watch, name="qeu-job-watch", daemon=True)
         watch.start()
-        sources = list(enumerate(self.job.spec.sources))
+        hosted = [is_hosted(split_ref(source.name)[0]) for source in self._sources]
         beside = [
             threading.Thread(
-                target=self._guard, args=(at, source, halts), name="qeu-job-hosted", daemon=True
+                target=self._guard, args=(source, halts), name="qeu-job-hosted", daemon=True
             )
-            for at, source in sources
-            if is_hosted(split_ref(source)[0])
+            for source, elsewhere in zip(self._sources, hosted, strict=True)
+            if elsewhere
         ]
         try:
             for thread in beside:
                 thread.start()
-            for at, source in sources:
-                if not is_hosted(split_ref(source)[0]):
-                    self._guard(at, source, halts)
+            for source, elsewhere in zip(self._sources, hosted, strict=True):
+                if not elsewhere:
+                    self._guard(source, halts)
             for thread in beside:
                 thread.join()
         finally:
@@ -132,57 +106,86 @@ class JobWorker:
             log.warning("job %d could not be released", self.job.id, exc_info=True)
 
     def _watch(self) -> None:
-        """Notice what a person decides in another process."""
-        while not self._over.wait(WATCH_S):
+        """Notice what a person decides in another process; store what has waited for long."""
+        looked = time.monotonic()
+        while not self._over.wait(PAID_FLUSH_S):
             try:
+                for batch in list(self._batches.values()):
+                    if batch.is_late():
+                        batch.flush()
+                if time.monotonic() - looked < WATCH_S:
+                    continue
+                looked = time.monotonic()
                 now = get_job(self._workspace, self.job.id)
+            except NotOwner:
+                self.stop()
+                return
             except QeuError:
-                continue
+                continue  # whoever computes meets it too, and says so
             if now.state != "running" or now.owner != self._owner:
                 self.stop()
 
-    def _guard(self, at: int, source: str, halts: list[Halt]) -> None:
+    def _guard(self, source: Source, halts: list[Halt]) -> None:
         """Work on a source; whatever happens becomes a sentence of the job."""
         try:
-            halt = self._work(at, source)
+            halt = self._work(source)
         except NotOwner:
             self.stop()
             return
         except QeuError as error:
             halt = Halt("paused", str(error))
         except Exception as error:
-            log.exception("job %d failed at %s", self.job.id, source)
-            halt = Halt("failed", f"{source}: {type(error).__name__}: {error}")
+            log.exception("job %d failed at %s", self.job.id, source.name)
+            halt = Halt("failed", f"{source.name}: {type(error).__name__}: {error}")
+        finally:
+            self.tally.wait(source.name, "")
         if halt:
             halts.append(halt)
 
     # -- one source ------------------------------------------------------------------------------
 
-    def _work(self, at: int, source: str) -> Halt | None:
-        model = split_ref(source)[0]
+    def _work(self, source: Source) -> Halt | None:
+        """All that can be done of a source, with waits while its engine is gone."""
         waits = iter(self._patience_s)
-        engine: Backend | None = None
         while not self._over.is_set():
-            items = next_items(self._workspace, self.job, at, TOGETHER)
+            before = source.done
+            try:
+                halt = self._go_on(source)
+            except EngineGone as error:
+                halt = Halt("gone", str(error))
+            if source.done > before:
+                waits = iter(self._patience_s)
+            if halt is None or halt.state != "gone":
+                return halt
+            wait = next(waits, None)
+            if wait is None:
+                return Halt("paused", halt.note, halt.wakes)
+            self.tally.wait(source.name, halt.note)
+            if self._over.wait(wait):
+                return None
+            self.tally.wait(source.name, "")
+            source.hold.clear()
+        return None
+
+    def _go_on(self, source: Source) -> Halt | None:
+        """Load the engine and ask it until nothing is left (None), or it cannot go on."""
+        engine: Backend | None = None
+        look = TOGETHER
+        while not self._over.is_set():
+            # suspects are passed over: without them there must be others to see
+            count = look + len(source.suspects)
+            items = next_items(self._workspace, self.job, source.at, count)
             if not items:
                 return None
             if engine is None:
-                engine = self._load(model)
-                requests = self._requests(engine, source)
-            before = self.tally.finished
-            halt = self._run_tasks(at, engine, requests, self._open(items, requests))
-            if self.tally.finished > before:
-                waits = iter(self._patience_s)
-            if halt is None:
-                continue
-            wait = next(waits, None)
-            if halt.state != "gone" or wait is None:
-                return Halt("paused" if halt.state == "gone" else halt.state, halt.note, halt.wakes)
-            self.tally.waiting = halt.note
-            if self._over.wait(wait):
-                return None
-            self.tally.waiting = ""
-            self._stops[at].clear()
+                engine = self._load(split_ref(source.name)[0])
+                requests = self._requests(engine, source.name)
+            tasks = self._open(source.suspects.choose(items), requests)
+            look = TOGETHER if tasks else min(2 * look, MOST_LOOKED)
+            for start in range(0, len(tasks), TOGETHER):
+                part = tasks[start : start + TOGETHER]
+                if halt := self._run_tasks(source, engine, requests, part):
+                    return halt
         return None
 
     def _load(self, model: str) -> Backend:
@@ -194,7 +197,7 @@ class JobWorker:
         identity = engine.identify(split_ref(source)[1])
         return SourceRequests(self.job.spec, source, identity, learned[0] if learned else "")
 
-    def _open(self, items: Sequence[Item], requests: SourceRequests) -> list[_Task]:
+    def _open(self, items: Sequence[Item], requests: SourceRequests) -> list[Task]:
         """The tasks of these items; what cannot be asked or was answered before is stored."""
         records = {
             stored.id: stored
@@ -216,7 +219,7 @@ class JobWorker:
                 outcomes.append(Outcome(item, "skipped", stored.version, reason=str(error)))
                 continue
             fingerprint = requests.fingerprint(asked, stored.record)
-            tasks.append(_Task(item, stored.record, stored.version, asked, fingerprint))
+            tasks.append(Task(item, stored.record, stored.version, asked, fingerprint))
         answered = find_answered(self._workspace, [task.fingerprint for task in tasks])
         open_tasks = []
         for task in tasks:
@@ -235,144 +238,62 @@ class JobWorker:
         return open_tasks
 
     def _run_tasks(
-        self, at: int, engine: Backend, requests: SourceRequests, tasks: list[_Task]
+        self, source: Source, engine: Backend, requests: SourceRequests, tasks: list[Task]
     ) -> Halt | None:
         """Bring tasks to their end, round by round of attempts."""
-        while tasks and not self._stops[at].is_set():
-            batch = _Batch(self, at, requests)
-            known = find_generations(self._workspace, [task.asked.key for task in tasks])
-            fresh = []
-            for task in tasks:
-                if found := known.get(task.asked.key):
-                    batch.take(task, found, fresh=False)
-                else:
-                    fresh.append(task)
-            if fresh:
-                self._compute(engine, requests, fresh, batch)
-            batch.flush()
+        while tasks and not source.hold.is_set():
+            batch = self._batches[source.at] = Batch(source, requests, self._store, self.tally)
+            try:
+                known = find_generations(self._workspace, [task.asked.key for task in tasks])
+                fresh = []
+                for task in tasks:
+                    if found := known.get(task.asked.key):
+                        batch.take(task, found, fresh=False)
+                    else:
+                        fresh.append(task)
+                seconds = self._compute(source, engine, requests, fresh, batch) if fresh else 0.0
+                batch.flush(seconds)
+            finally:
+                del self._batches[source.at]
             if batch.halt:
                 return batch.halt
             tasks = batch.again
         return None
 
     def _compute(
-        self, engine: Backend, requests: SourceRequests, tasks: list[_Task], batch: "_Batch"
-    ) -> None:
+        self,
+        source: Source,
+        engine: Backend,
+        requests: SourceRequests,
+        tasks: list[Task],
+        batch: Batch,
+    ) -> float:
+        """Ask for the texts of these tasks; the seconds that it took."""
+        hosted, exact = is_hosted(requests.model), self.job.spec.exact
         rows = [
-            Row(task.asked.prompt, task.asked.sampling, requests.adapter, self._stops[batch.at])
+            # a row that a server computes already is paid: only a person's stop gives it up
+            Row(
+                task.asked.prompt, task.asked.sampling, requests.adapter,
+                stop=self._over if hosted else source.hold, hold=source.hold,
+            )
             for task in tasks
-        ]
+        ]  # fmt: skip
 
         def on_done(index: int, generation: Generation) -> None:
             batch.take(tasks[index], generation, fresh=True)
 
         started = time.monotonic()
-        if is_hosted(requests.model):
-            engine.generate(rows, exact=self.job.spec.exact, on_done=on_done)
+        if hosted:
+            engine.generate(rows, batch.hear, exact=exact, on_done=on_done)
         else:
-            with self._engines.queue.turn(self._stops[batch.at], lambda ahead: None) as mine:
+            with self._engines.queue.turn(source.hold, lambda ahead: None) as mine:
                 if mine:
                     started = time.monotonic()
-                    exact = self.job.spec.exact
                     engine.generate(rows, exact=exact, on_done=on_done, turn=mine)
-        batch.seconds += time.monotonic() - started
+        return time.monotonic() - started
 
     def _store(self, outcomes: Sequence[Outcome], seconds: float = 0.0) -> None:
         state = store_outcomes(self._workspace, self.job, self._owner, outcomes, seconds)
         self.tally.count(outcomes)
         if state != "running":
             self.stop()
-
-
-class _Batch:
-    """What comes back from one call of an engine; stored in portions while it goes on."""
-
-    def __init__(self, worker: JobWorker, at: int, requests: SourceRequests) -> None:
-        self._worker, self.at, self._requests = worker, at, requests
-        self._spec = worker.job.spec
-        self._outcomes: list[Outcome] = []
-        self._flushed = time.monotonic()
-        self.again: list[_Task] = []
-        self.halt: Halt | None = None
-        self.seconds = 0.0
-
-    def take(self, task: _Task, generation: Generation, *, fresh: bool) -> None:
-        """Decide what becomes of a task whose text is there, or failed."""
-        if generation.finish_reason == "cancelled":
-            return  # still to do
-        if fresh:
-            task.fresh = True
-            self._worker.tally.tokens += generation.new_tokens
-            task.attempts.append(self._attempt(task, generation))
-        if generation.finish_reason not in KEPT_ENDS:
-            self._fail(task, generation)
-        else:
-            self._keep(task, generation)
-        now = time.monotonic()
-        if len(self._outcomes) >= FLUSH_COUNT or now - self._flushed > FLUSH_S:
-            self.flush()
-
-    def flush(self) -> None:
-        """Store what is there."""
-        outcomes, self._outcomes = self._outcomes, []
-        seconds, self.seconds = self.seconds, 0.0
-        self._flushed = time.monotonic()
-        if outcomes or seconds:
-            self._worker._store(outcomes, seconds)
-
-    def _keep(self, task: _Task, generation: Generation) -> None:
-        task.generations[task.asked.key] = generation
-        broken = self._requests.check(task.record, generation.reasoning, generation.answer)
-        retries = self._spec.retries if self._spec.writes_reasoning else 0
-        if broken and task.tries <= retries:
-            # kept before it is asked again: whoever goes on after a crash finds it
-            self._add(task, "todo")
-            task.generations, task.attempts = {}, []
-            task.tries += 1
-            feedback = retry_feedback(broken)
-            task.asked = self._requests.ask(task.record, task.item.sample, feedback, task.tries)
-            self.again.append(task)
-            return
-        self._add(task, "done", tuple(check.name for check in broken), task.asked.key)
-
-    def _fail(self, task: _Task, generation: Generation) -> None:
-        sentence = generation.error or "The engine gave no text and no reason."
-        trouble = generation.trouble
-        if not trouble:
-            self._add(task, "failed", reason=sentence)
-            return
-        self._add(task, "todo")
-        state = {"limit": "sleeping", "key": "paused"}.get(trouble, "gone")
-        if self.halt is None or self.halt.state == "gone":
-            self.halt = Halt(state, sentence, generation.again_at)
-        self._worker._stops[self.at].set()  # the other rows would meet the same
-
-    def _add(
-        self,
-        task: _Task,
-        state: str,
-        broken: tuple[str, ...] = (),
-        key: str = "",
-        reason: str = "",
-    ) -> None:
-        self._outcomes.append(
-            Outcome(
-                task.item, state, task.version, asked=task.fingerprint if key else "", key=key,
-                broken=broken, reason=reason, cached=bool(key) and not task.fresh,
-                generations=dict(task.generations), attempts=tuple(task.attempts),
-            )
-        )  # fmt: skip
-
-    def _attempt(self, task: _Task, generation: Generation) -> dict[str, object]:
-        return {
-            "key": task.asked.key,
-            "attempt": task.tries,
-            "model": self._requests.source,
-            "target": self._spec.target,
-            "finish_reason": generation.finish_reason,
-            # a finished text stands under its key; a broken off one stands nowhere else
-            "text": "" if generation.finish_reason in KEPT_ENDS else generation.text,
-            "error": generation.error,
-            "hinted": self._spec.hinted,
-            "view": self._spec.view_name,
-        }

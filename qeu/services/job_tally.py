@@ -10,7 +10,7 @@ from qeu.store.job_items import Outcome
 class Tally:
     """Counts since this run began; written by the worker's threads, read by anybody.
 
-    `waiting` is a sentence while an engine is gone, else "".
+    `tokens` and `made` are of this run, `finished` are all items that ended.
     """
 
     def __init__(self) -> None:
@@ -19,8 +19,8 @@ class Tally:
         self.tokens = 0
         self.finished = 0
         self.made = 0
-        self.waiting = ""
         self.latest: list[Outcome] = []
+        self._waits: dict[str, str] = {}
 
     def count(self, outcomes: Sequence[Outcome]) -> None:
         """Take in what was stored."""
@@ -30,6 +30,22 @@ class Tally:
             self.made += sum(not outcome.cached for outcome in ended)
             shown = [outcome for outcome in ended if outcome.state == "done"]
             self.latest = (self.latest + shown)[-8:]
+
+    def add_tokens(self, count: int) -> None:
+        """Count new tokens, whatever became of their text."""
+        with self._lock:
+            self.tokens += count
+
+    def wait(self, source: str, sentence: str) -> None:
+        """Say why a source waits; "" when it goes on."""
+        with self._lock:
+            self._waits[source] = sentence
+
+    @property
+    def waiting(self) -> str:
+        """Sentences while engines are gone or hold requests back, else ""."""
+        with self._lock:
+            return " ".join(dict.fromkeys(filter(None, self._waits.values())))
 
     @property
     def tokens_per_s(self) -> float:

@@ -51,7 +51,7 @@ class JobModel(EchoBackend):
     def _one(self, row: Row, exact: bool, batch: int) -> Generation:
         prompt = self.prepare(row.prompt).text
         silent = super()._echo(0, replace(row, stop=None), None, exact, batch)
-        if row.stop and row.stop.is_set():
+        if any(sign is not None and sign.is_set() for sign in (row.stop, row.hold)):
             return replace(silent, text="", finish_reason="cancelled")
         with self._lock:
             self.asked.append(prompt)

@@ -171,3 +171,13 @@ def test_a_process_knows_itself_and_the_dead():
     assert not owner_lives(f"{pid}:1.00")  # the number was used again
     assert not owner_lives("99999999:1.00")
     assert not owner_lives("")
+
+
+def test_keys_of_whoever_ordered_are_let_go_when_the_job_is_done(
+    queue: JobQueue, workspace: Workspace
+):
+    own = JobModel(A, lambda prompt: GOOD)
+    job = queue.order(SPEC, FakeShelf(own))  # type: ignore[arg-type]
+    until(lambda: state(workspace, job) == "done")
+    until(lambda: queue.worker is None)
+    assert queue._own == {}

@@ -16,11 +16,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @contextmanager
 def served(home: Path) -> Iterator[str]:
-    """The address of a page started as a user starts it, over the workspace in `home`."""
+    """The address of a page started as a user starts it, over the workspace in `home`.
+
+    Unless the environment names a folder of adapters there are none, so that both sides open on
+    the embedded base.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environ = {**os.environ, "QEU_PORT": str(port), "QEU_HOME": str(home)}
+    own = {"QEU_PORT": str(port), "QEU_HOME": str(home)}
+    environ = {"QEU_ADAPTERS": str(home / "no-adapters"), **os.environ, **own}
     log = home / "app.log"
     with log.open("w") as out:
         server = subprocess.Popen(

@@ -1,0 +1,24 @@
+"""How listeners of one event behave when it comes again while they still run."""
+
+from collections import defaultdict
+
+import gradio as gr
+from gradio.blocks import BlockFunction
+
+
+def settle_listeners(demo: gr.Blocks) -> None:
+    """Make several "always last" listeners of one event run once for each event instead.
+
+    Gradio 6.31 takes up a put-off event by starting every listener of it anew, not only the one
+    that was put off. Two such listeners of one event put each other off again, without an end:
+    the page asks and asks, and each answer undoes what a person has opened since.
+    """
+    listeners: defaultdict[tuple[int | None, str], list[BlockFunction]] = defaultdict(list)
+    for function in demo.fns.values():
+        if function.trigger_mode == "always_last":
+            for target in function.targets:
+                listeners[target].append(function)
+    for together in listeners.values():
+        if len(together) > 1:
+            for function in together:
+                function.trigger_mode = "multiple"

@@ -1,0 +1,46 @@
+"""No event of the page may start its own listeners again and again."""
+
+from collections import Counter
+from pathlib import Path
+
+import gradio as gr
+
+from qeu.core.settings import Settings
+from qeu.ui.app import build_app
+from qeu.ui.listeners import settle_listeners
+
+
+def put_off(demo: gr.Blocks) -> Counter:
+    """How many listeners of each event wait for their turn when it comes again."""
+    waiting = [f for f in demo.fns.values() if f.trigger_mode == "always_last"]
+    return Counter(target for function in waiting for target in function.targets)
+
+
+def listening(together: int) -> gr.Blocks:
+    """A page with a box that so many functions listen to."""
+    with gr.Blocks() as demo:
+        box = gr.Textbox()
+        for _ in range(together):
+            box.change(lambda _: None, box)
+    return demo
+
+
+def test_several_listeners_of_one_event_do_not_wait() -> None:
+    demo = listening(2)
+    assert put_off(demo).most_common(1)[0][1] == 2
+    settle_listeners(demo)
+    assert put_off(demo) == Counter()
+    assert {f.trigger_mode for f in demo.fns.values()} == {"multiple"}
+
+
+def test_a_single_listener_still_sees_the_last_value_only() -> None:
+    demo = listening(1)
+    settle_listeners(demo)
+    assert [f.trigger_mode for f in demo.fns.values()] == ["always_last"]
+
+
+def test_no_event_of_the_page_has_two_that_wait(tmp_path: Path) -> None:
+    demo, _ = build_app(Settings(home=tmp_path))
+    counts = put_off(demo)
+    assert counts
+    assert max(counts.values()) == 1
