@@ -99,6 +99,9 @@ class CompareActions:
         """A slider was let go: run again, if live tuning is on and there is a question."""
         if live and str(data[self.form.question.instruction_box] or "").strip():
             yield from self.on_run(data, request)
+        else:
+            # a handler that yields nothing empties all that it might have filled
+            yield {self.view.notice: gr.skip()}
 
     def on_regenerate(self, data: Data, request: gr.Request) -> Iterator[Updates]:
         """Run again with the next seed, on both sides."""

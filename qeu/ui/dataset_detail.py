@@ -238,6 +238,7 @@ class DatasetDetail:
         """The training text; without token counts at first where the model is not in memory."""
         stored = find_record(workspace, dataset, number)
         if stored is None:
+            yield {self.training: gr.skip()}
             return
         limit = int(data[self.tokens_slider] or MAX_TOKENS)  # type: ignore[call-overload]
         chosen = (str(data[self.layout_dd]), role, str(data[self.target_dd]))

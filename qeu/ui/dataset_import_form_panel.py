@@ -123,9 +123,10 @@ class ImportForm(DataPanel):
                 self.build_stop()
             self.build_line()
             self.build_report()
+            # not False: shown soon after it was taken away, it may not come back (Gradio 6.31)
             self.rejected_file = gr.File(
                 label=say("data.import.rejected_file"),
-                visible=False,
+                visible="hidden",
                 interactive=False,
                 elem_id="data-import-rejected",
             )

@@ -83,7 +83,7 @@ class ImportPanel(ImportForm):
                 assert isinstance(result, Imported)
                 return self._after(result, data, request, Path(folder))
 
-            yield {self.rejected_file: gr.update(visible=False, value=None), self.report: ""}
+            yield {self.rejected_file: gr.update(visible="hidden", value=None), self.report: ""}
             yield from self.run(request, do, self._shown, after, writes=True)
 
     def _make_import(self, data: Data, request: gr.Request) -> Callable[[Work], Imported]:

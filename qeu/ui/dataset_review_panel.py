@@ -129,6 +129,7 @@ class StepBar(DataPanel):
         """Take back, or bring back, what the button said."""
         visit = self.browser.open(data, request)
         if visit is None:
+            yield {self.line: gr.skip()}
             return
         expected = int(visit.state.get(name) or 0)  # type: ignore[call-overload]
         turn = {"undo": undo, "redo": redo}[name]

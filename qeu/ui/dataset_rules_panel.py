@@ -80,7 +80,7 @@ class RulesPanel(ChangePanel):
                     min_width=120,
                     scale=0,
                 )
-            self.file = gr.File(visible=False, show_label=False, elem_id="data-rules-file")
+            self.file = gr.File(visible="hidden", show_label=False, elem_id="data-rules-file")
             self.build_line()
             self.build_report()
 
@@ -151,7 +151,7 @@ class RulesPanel(ChangePanel):
             content = dump_rules(read_table(data[self.rules_table], language_of(request)))
             parse_rules(content)
         except QeuError as error:
-            yield self.refuse(error, request) | {self.file: gr.update(visible=False)}
+            yield self.refuse(error, request) | {self.file: gr.update(visible="hidden")}
             return
         # gone once the page has its own copy
         with TemporaryDirectory(prefix="qeu-") as folder:

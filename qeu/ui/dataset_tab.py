@@ -122,6 +122,8 @@ class DatasetTab:
         def on_training(data: Data, request: gr.Request) -> Iterator[Updates]:
             if data[self.part] == "training":
                 yield from self.do.on_training(data, request, roles)
+            else:
+                yield {detail.training: gr.skip()}
 
         def on_open(data: Data, request: gr.Request) -> Iterator[Updates]:
             yield {self.part: "training"}

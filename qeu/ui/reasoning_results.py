@@ -117,7 +117,7 @@ class JobExportPanel(ChosenPanel):
                 self.build_stop()
             self.build_line()
             self.files = gr.File(
-                visible=False, file_count="multiple", label=say("data.export.download"),
+                visible="hidden", file_count="multiple", label=say("data.export.download"),
                 interactive=False, elem_id="job-export-files",
             )  # fmt: skip
             self.build_report()
@@ -160,7 +160,7 @@ class JobExportPanel(ChosenPanel):
             def after(result: object) -> Updates:
                 return {self.files: gr.update(value=[str(path) for path in paths], visible=True)}
 
-            yield {self.files: gr.update(value=None, visible=False)}
+            yield {self.files: gr.update(value=None, visible="hidden")}
             yield from self.run(request, do, show, after)
 
 

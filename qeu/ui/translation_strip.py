@@ -31,6 +31,9 @@ TARGET_KEYS = {
 }
 # How many fit models a sentence names.
 MOST_NAMED = 3
+# In the page but unseen. Not False: of two quick changes of what is not in the page, Gradio 6.31
+# may lose the second, and the button would not come back.
+OFF = "hidden"
 
 
 @dataclass(frozen=True)
@@ -75,14 +78,14 @@ class TranslationStrip:
                     min_width=70, scale=0,
                 )  # fmt: skip
                 self.stop_btn = gr.Button(
-                    say("action.stop"), size="sm", variant="stop", visible=False,
+                    say("action.stop"), size="sm", variant="stop", visible=OFF,
                     elem_id=f"{name}-translation-stop", min_width=70, scale=0,
                 )  # fmt: skip
             self.banner = gr.HTML("", elem_id=f"{name}-translation-banner", padding=False)
             self.anyway_cb = gr.Checkbox(
                 False,
                 label=say("translate.anyway"),
-                visible=False,
+                visible=OFF,
                 container=False,
                 elem_id=f"{name}-translation-anyway",
             )
@@ -103,7 +106,7 @@ class TranslationStrip:
         return {
             self.result: "",
             self.banner: "",
-            self.anyway_cb: gr.update(visible=False),
+            self.anyway_cb: gr.update(visible=OFF),
             **self._idle(),
         }
 
@@ -169,7 +172,7 @@ class TranslationStrip:
         made = session.kept[self.place] = _Made(run, shown)
         first = chosen | {
             self.banner: banner,
-            self.anyway_cb: gr.update(visible=bool(unfit)),
+            self.anyway_cb: gr.update(visible=bool(unfit) or OFF),
             **self._busy(),
             self.result: translation_html(run, self.title, language),
         }
@@ -223,12 +226,12 @@ class TranslationStrip:
             banner = self._banner(unfit, texts, target, anyway, request)
         except QeuError as error:
             banner, unfit = notice_html(tell(str(error), language), "error"), None
-        return {self.banner: banner, self.anyway_cb: gr.update(visible=bool(unfit))}
+        return {self.banner: banner, self.anyway_cb: gr.update(visible=bool(unfit) or OFF)}
 
     def on_language(self, request: gr.Request) -> Updates:
         """In the language just chosen: what is shown, and the language to show texts in."""
         session, language = self._session(request), language_of(request)
-        updates: Updates = {self.banner: "", self.anyway_cb: gr.update(visible=False)}
+        updates: Updates = {self.banner: "", self.anyway_cb: gr.update(visible=OFF)}
         if f"{self.place}/target" not in session.kept:
             updates[self.target_dd] = default_target(language)
         made = session.kept.get(self.place)
@@ -301,12 +304,12 @@ class TranslationStrip:
     def _idle(self) -> Updates:
         return {
             self.translate_btn: gr.update(visible=True),
-            self.stop_btn: gr.update(visible=False),
+            self.stop_btn: gr.update(visible=OFF),
         }
 
     def _busy(self) -> Updates:
         return {
-            self.translate_btn: gr.update(visible=False),
+            self.translate_btn: gr.update(visible=OFF),
             self.stop_btn: gr.update(visible=True),
         }
 

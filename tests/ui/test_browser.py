@@ -108,6 +108,9 @@ def test_two_sides_answer_and_show_prompt_and_receipt(page) -> None:
     page.locator("#left-receipt td", has_text="repetition_penalty").wait_for()
     page.locator("#diff button").first.click()
     page.locator("#diff ins").first.wait_for()
+    # nothing that stands beside the texts was emptied by the settings and the run
+    assert page.locator("#left-translation-do").inner_text() == "Translate"
+    assert page.locator("#left-translation-target input").input_value() == "Show in Japanese"
 
 
 def test_stop_ends_the_run_and_keeps_the_text(page) -> None:

@@ -108,7 +108,7 @@ def test_the_page_opens_on_the_embedded_model_and_says_why(page) -> None:
 def test_a_key_brings_its_models_runs_beside_the_local_one_and_is_forgotten(page) -> None:
     open_keys(page)
     add_key(page)
-    page.locator("#keys-notice", has_text="3 models").wait_for()
+    page.locator("#keys-notice", has_text="models: 3").wait_for()
     assert page.locator("#groq-key input").input_value() == ""
     assert KEY not in page.content()
     # untouched so far: the strongest teacher that the key offers moves to the right
@@ -188,7 +188,7 @@ def test_a_choice_of_the_visitor_stays_when_a_key_comes(page) -> None:
     page.get_by_role("option", name="Phi-2", exact=True).click()
     open_keys(page)
     add_key(page)
-    page.locator("#keys-notice", has_text="3 models").wait_for()
+    page.locator("#keys-notice", has_text="models: 3").wait_for()
     page.wait_for_timeout(1_500)
     assert value(page, "right-model") == "Phi-2"
     assert page.locator("#pair p").count() == 0
