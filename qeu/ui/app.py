@@ -20,7 +20,7 @@ from qeu.ui.context import DEFAULT_MODEL, Context, Words
 from qeu.ui.dataset_import_form_panel import MOST_PUBLIC_BYTES
 from qeu.ui.dataset_tab import DatasetTab
 from qeu.ui.door import PublicDoor, password_check
-from qeu.ui.listeners import settle_listeners
+from qeu.ui.listeners import hush_progress, settle_listeners
 from qeu.ui.models_defaults import DefaultPair
 from qeu.ui.models_drawer import ModelsDrawer, model_choices
 from qeu.ui.models_header import ModelsHeader
@@ -56,6 +56,7 @@ def make_page(settings: Settings) -> tuple[gr.Blocks, dict[str, object], Context
     ) as demo:
         _build(demo, context, say)
     settle_listeners(demo)
+    hush_progress(demo)
     scripts = sorted(ASSETS.glob("*.js"))
     launch = {
         "server_name": settings.host,

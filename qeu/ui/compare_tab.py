@@ -175,7 +175,7 @@ class CompareTab:
         everything = form.outputs() | shown
         quiet = {"show_progress": "hidden", **PRIVATE}
         self.swap_btn.click(do.on_swap, inputs, everything, **quiet)
-        self.cut_btn.click(do.on_cut, inputs, everything, **PRIVATE)
+        self.cut_btn.click(do.on_cut, inputs, everything, **quiet)
         self._wire_link(do, inputs)
         self.send.wire(self.take)
         self._wire_history(do, everything)

@@ -1,4 +1,4 @@
-"""How listeners of one event behave when it comes again while they still run."""
+"""How the page's listeners behave: when an event comes again, and what they tell while they run."""
 
 from collections import defaultdict
 
@@ -22,3 +22,15 @@ def settle_listeners(demo: gr.Blocks) -> None:
         if len(together) > 1:
             for function in together:
                 function.trigger_mode = "multiple"
+
+
+def hush_progress(demo: gr.Blocks) -> None:
+    """Spare the browser the news of progress that no listener shows.
+
+    For each change of a listener's state Gradio 6.31 tells every output of every listener that ran
+    before, and looks each of them up in the whole tree of the page, also where the progress is
+    hidden: two thirds of a browser's work while our page opens (`benchmarks/page_opening.py`).
+    """
+    for function in demo.fns.values():
+        if function.show_progress == "hidden":
+            function.show_progress_on = []

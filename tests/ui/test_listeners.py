@@ -1,4 +1,4 @@
-"""No event of the page may start its own listeners again and again."""
+"""No event of the page may start its own listeners again and again, or tell of hidden progress."""
 
 from collections import Counter
 from pathlib import Path
@@ -7,7 +7,7 @@ import gradio as gr
 
 from qeu.core.settings import Settings
 from qeu.ui.app import build_app
-from qeu.ui.listeners import settle_listeners
+from qeu.ui.listeners import hush_progress, settle_listeners
 
 
 def put_off(demo: gr.Blocks) -> Counter:
@@ -44,3 +44,20 @@ def test_no_event_of_the_page_has_two_that_wait(tmp_path: Path) -> None:
     counts = put_off(demo)
     assert counts
     assert max(counts.values()) == 1
+
+
+def test_hidden_progress_is_told_to_nobody_and_shown_progress_as_before() -> None:
+    with gr.Blocks() as demo:
+        box = gr.Textbox()
+        box.change(lambda value: value, box, box, show_progress="hidden")
+        box.change(lambda value: value, box, box)
+    hush_progress(demo)
+    told = [made["show_progress_on"] for made in demo.get_config_file()["dependencies"]]
+    assert told == [[], None]
+
+
+def test_the_page_tells_no_hidden_progress(tmp_path: Path) -> None:
+    demo, _ = build_app(Settings(home=tmp_path))
+    hidden = [f for f in demo.fns.values() if f.show_progress == "hidden"]
+    assert len(hidden) > 50
+    assert all(f.show_progress_on == [] for f in hidden)
