@@ -1,27 +1,23 @@
 """How the page's listeners behave: when an event comes again, and what they tell while they run."""
 
-from collections import defaultdict
-
 import gradio as gr
-from gradio.blocks import BlockFunction
 
 
 def settle_listeners(demo: gr.Blocks) -> None:
-    """Make several "always last" listeners of one event run once for each event instead.
+    """Leave at most one "always last" listener to each event; the others run for each event.
 
     Gradio 6.31 takes up a put-off event by starting every listener of it anew, not only the one
     that was put off. Two such listeners of one event put each other off again, without an end:
-    the page asks and asks, and each answer undoes what a person has opened since.
+    the page asks and asks, and each answer undoes what a person has opened since. With one, the
+    others run once more beside it, with the last values as well.
     """
-    listeners: defaultdict[tuple[int | None, str], list[BlockFunction]] = defaultdict(list)
+    taken: set[tuple[int | None, str]] = set()
     for function in demo.fns.values():
         if function.trigger_mode == "always_last":
-            for target in function.targets:
-                listeners[target].append(function)
-    for together in listeners.values():
-        if len(together) > 1:
-            for function in together:
+            if taken & set(function.targets):
                 function.trigger_mode = "multiple"
+            else:
+                taken |= set(function.targets)
 
 
 def hush_progress(demo: gr.Blocks) -> None:

@@ -54,8 +54,8 @@ class DefaultPair:
         """Know the form's sides; `line` says why while the page shows the pair."""
         self.sides, self.line = [sides[name] for name in SIDES], line
         self.models = [side.model_dd for side in self.sides]
-        for box in self.models:
-            box.change(self.on_line, self.models, line, trigger_mode="always_last", **QUIET)
+        events = [box.change for box in self.models]
+        gr.on(events, self.on_line, self.models, line, trigger_mode="always_last", **QUIET)
 
     def after(self, event: Dependency) -> None:
         """Once an event may have changed what can be asked: choose again, and show it."""

@@ -37,10 +37,12 @@ class SettingsNotes:
         common = {*self.common.components(), self.exact_cb}
         own = {c for side in self.sides.values() for c in side.sampling.components()}
         # not `input`: a link, an example, a swap and the history change models too
-        for event in (*(box.change for box in models), compare_tab.select):
-            event(self.on_sides, models, common | own, trigger_mode="always_last", **QUIET)
-        for event in (self.roles_dd.change, roles_tab.select):
-            event(self.on_roles, self.roles_dd, common, trigger_mode="always_last", **QUIET)
+        # one listener for all: two would answer in any order, and the older answer could stay
+        last = {"trigger_mode": "always_last", **QUIET}
+        events = [*(box.change for box in models), compare_tab.select]
+        gr.on(events, self.on_sides, models, common | own, **last)
+        events = [self.roles_dd.change, roles_tab.select]
+        gr.on(events, self.on_roles, self.roles_dd, common, **last)
 
     def on_sides(self, left: str | None, right: str | None, request: gr.Request) -> Updates:
         """Both sides of Compare: what neither takes is disabled, what one ignores is said."""
