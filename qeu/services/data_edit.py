@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from qeu.core.errors import QeuError
-from qeu.store.changes import change_records, check_value, edit_record
+from qeu.store.changes import Also, change_records, check_value, edit_record
 from qeu.store.datasets import Dataset
 from qeu.store.filters import Filter
 from qeu.store.queries import get_record
@@ -23,10 +23,12 @@ def edit_fields(
     values: Mapping[str, str],
     actor: str = "user",
     about: Mapping[str, object] | None = None,
+    also: Also = lambda workspace, event: None,
 ) -> StoredRecord:
     """Set these fields of the record that was seen at `version`; the record as it is now.
 
-    `about` joins the event: who wrote the texts, under which licence. Raises EditConflict where
+    `about` joins the event: who wrote the texts, under which licence; what `also` stores is kept
+    with the change or not at all. Raises EditConflict where
     the record has another version by now, QeuError for a value that cannot be.
     """
     seen = get_record(workspace, dataset, number)
@@ -34,12 +36,14 @@ def edit_fields(
     checked = {field: check_value(field, text) for field, text in values.items()}
     new = {field: text for field, text in checked.items() if text != seen.value(field)}
     if not new:
+        also(workspace, 0)
         return seen
     if len(new) == 1:
         [(field, text)] = new.items()
         return edit_record(
-            workspace, dataset, number, version, field, text, actor=actor, about=about
-        )
+            workspace, dataset, number, version, field, text,
+            actor=actor, about=about, also=also,
+        )  # fmt: skip
 
     def make(stored: StoredRecord) -> Mapping[str, str]:
         _refuse_other(stored, version)  # within the transaction: nobody comes in between
@@ -48,7 +52,7 @@ def edit_fields(
     before = {field: seen.value(field) for field in new}
     change_records(
         workspace, dataset, make, Filter(ids=(number,)),
-        what="The edit", kind="edit", actor=actor,
+        what="The edit", kind="edit", actor=actor, also=also,
         data={
             **(about or {}), "field": ", ".join(new), "before": before, "after": new,
             "record": number,

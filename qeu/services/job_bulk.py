@@ -19,7 +19,7 @@ from qeu.store.changes import Progress, change_records
 from qeu.store.datasets import Stopped
 from qeu.store.filters import Filter
 from qeu.store.job_ensembles import read_ensembles
-from qeu.store.job_reviews import Review, group_name, list_waiting, put_reviews
+from qeu.store.job_reviews import Review, group_name, insert_reviews, list_waiting
 from qeu.store.records import StoredRecord
 from qeu.store.workspace import Workspace
 
@@ -102,16 +102,21 @@ def accept_all(
         return stored_values(stored, mine.texts)
 
     before = len(chosen)
-    applied = change_records(
+
+    def also(own: Workspace, event: int) -> None:
+        rows = [
+            Review(r.job, r.record, r.decision, r.source, r.text, event, r.distances)
+            for mine in chosen.values()
+            for r in mine.reviews
+        ]
+        with own.change() as db:
+            insert_reviews(db, rows)
+
+    change_records(
         workspace, group.dataset, make, Filter(ids=tuple(chosen)),
-        what="Accepting", kind="review", data=data, actor=actor, progress=progress, stop=stop,
+        what="Accepting", kind="review", data=data, actor=actor,
+        progress=progress, stop=stop, also=also,
     )  # fmt: skip
-    rows = [
-        Review(r.job, r.record, r.decision, r.source, r.text, applied.event, r.distances)
-        for mine in chosen.values()
-        for r in mine.reviews
-    ]
-    put_reviews(workspace, rows)
     gone = before - len(chosen)
     return Bulk(len(chosen), bulk.reviewed, bulk.missing, bulk.broken, bulk.stale + gone)
 

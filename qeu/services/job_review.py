@@ -25,9 +25,9 @@ from qeu.store.job_reviews import (
     Waiting,
     delete_review,
     group_name,
+    insert_reviews,
     last_review,
     list_waiting,
-    put_reviews,
     read_review,
 )
 from qeu.store.queries import get_record
@@ -116,11 +116,13 @@ def decide(
     about = about_texts(writers, source) | {"decision": decision, "merged": method}
     before = case.stored
     values = stored_values(before, texts)
-    after = edit_fields(workspace, group.dataset, record, version, values, actor=actor, about=about)
-    changed = after.version != before.version
-    event = _last_change(workspace, record) if changed else 0
-    _keep(workspace, group, case, decision, source, texts, event, actor, letter)
-    return after
+
+    def also(own: Workspace, event: int) -> None:
+        _keep(own, group, case, decision, source, texts, event, actor, letter)
+
+    return edit_fields(
+        workspace, group.dataset, record, version, values, actor=actor, about=about, also=also
+    )
 
 
 def take_back(workspace: Workspace, group: Group, actor: str = "user") -> int:
@@ -199,11 +201,6 @@ def _keep(
         "distance": far.get(letter, min(far.values(), default=0.0)) if accepted else 0,
         "jobs": list(group.numbers),
     }
-    put_reviews(workspace, rows)
-    with workspace.change():
+    with workspace.change() as db:
+        insert_reviews(db, rows)
         workspace.append_event(actor, "review", f"record/{case.stored.id}", data)
-
-
-def _last_change(workspace: Workspace, record: int) -> int:
-    rows = workspace.read("SELECT max(event) FROM changes WHERE record = ?", (record,))
-    return int(rows[0][0] or 0)

@@ -23,6 +23,9 @@ from qeu.store.workspace import Workspace
 
 Make = Callable[[StoredRecord], Mapping[str, str] | None]
 Progress = Callable[[int, int], None]
+# What belongs to a change and is kept with it or not at all: told the workspace whose transaction
+# is under way and the number of the event, 0 where nothing changed.
+Also = Callable[[Workspace, int], None]
 SPLITS = ("", "train", "validation", "test")
 # The field under which `changes` says that a record left the data set.
 GONE = ""
@@ -53,6 +56,7 @@ def edit_record(
     *,
     actor: str = "user",
     about: Mapping[str, object] | None = None,
+    also: Also = lambda workspace, event: None,
 ) -> StoredRecord:
     """Set one field of the record that was seen at `version`; the record as it is now.
 
@@ -66,6 +70,7 @@ def edit_record(
             raise QeuError(_tell_conflict(db, seen, field))
         before = seen.value(field)
         if before == text:
+            also(workspace, 0)
             return seen
         data = {**(about or {}), "field": field, "before": before, "after": text}
         event = workspace.append_event(actor, "edit", f"record/{number}", data).id
@@ -75,6 +80,7 @@ def edit_record(
         )
         apply_changes(db, event, (field,), "after", new_text=True)
         add_step(db, event, dataset.id, "fields", (field,), 1)
+        also(workspace, event)
         return get_record(workspace, dataset, number)
 
 
@@ -90,6 +96,7 @@ def change_records(
     actor: str = "user",
     progress: Progress = lambda done, total: None,
     stop: threading.Event | None = None,
+    also: Also = lambda workspace, event: None,
 ) -> Applied:
     """Let `make` say the new values of each matching record; all of it in one transaction.
 
@@ -113,12 +120,14 @@ def change_records(
             done += len(batch)
             progress(done, 2 * len(ids))
         if not changed:
+            also(own, 0)
             return Applied(0, 0)
         apply_changes(
             db, event, fields, "after", True, lambda part: progress(len(ids) + part, 2 * len(ids))
         )
         own.append_event(actor, kind, dataset.subject, {**data, "changed": changed})
         add_step(db, event, dataset.id, "fields", fields, changed)
+        also(own, event)
         if stop and stop.is_set():
             raise Stopped(what)
         return Applied(event, changed)

@@ -45,14 +45,11 @@ class Waiting:
     agreement: float | None
 
 
-def put_reviews(workspace: Workspace, reviews: Sequence[Review]) -> None:
-    """Keep decisions; a later one about the same record takes the place of an earlier one."""
-    with workspace.change() as db:
-        insert_reviews(db, reviews)
-
-
 def insert_reviews(db: sqlite3.Connection, reviews: Sequence[Review]) -> None:
-    """The same inside a transaction that is under way."""
+    """Keep decisions, inside a transaction that is under way.
+
+    A later decision about the same record takes the place of an earlier one.
+    """
     at = now()
     db.executemany(
         "INSERT OR REPLACE INTO job_reviews "

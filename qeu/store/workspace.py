@@ -144,6 +144,9 @@ MIGRATIONS = (
 # How long one process waits for another's transaction before it gives up.
 WAIT_S = 10.0
 
+_WHOLE = ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+_PART = ("SAVEPOINT part", "RELEASE part", "ROLLBACK TO part")
+
 
 class Workspace:
     """One open workspace; safe to use from several threads and beside other processes.
@@ -177,18 +180,23 @@ class Workspace:
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it is kept, or on an exception nothing."""
+        """One transaction: all of it is kept, or on an exception nothing.
+
+        Within another one it is a part of that: undone alone on an exception, kept with the whole.
+        """
         with self._lock:
+            within = self._db.in_transaction
+            begin, keep, undo = _PART if within else _WHOLE
             try:
-                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute(begin)
             except sqlite3.Error as error:
                 raise self._explain(error) from error
             try:
                 yield self._db
-                self._db.execute("COMMIT")
+                self._db.execute(keep)
             except BaseException as error:
                 if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                    self._db.execute(undo)
                 if isinstance(error, sqlite3.Error):
                     raise self._explain(error) from error
                 raise

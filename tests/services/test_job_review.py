@@ -70,6 +70,21 @@ def test_an_accepted_text_goes_into_the_record_with_its_origin(workspace: Worksp
     assert list_cases(workspace, group)[-1].record == after.id
 
 
+def test_a_decision_that_cannot_be_kept_leaves_the_record(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+):
+    group = group_of(workspace, finished(workspace).id)
+    case = first_case(workspace, group)
+
+    def refuse(*_: object) -> None:
+        raise QeuError("The disk is full.")
+
+    monkeypatch.setattr("qeu.services.job_review.insert_reviews", refuse)
+    with pytest.raises(QeuError, match="full"):
+        decide(workspace, group, case.stored.id, case.stored.version, "accept", letter="A")
+    assert get_record(workspace, group.dataset, case.stored.id) == case.stored
+
+
 def test_a_record_changed_meanwhile_is_not_written_over(workspace: Workspace):
     group = group_of(workspace, finished(workspace).id)
     case = first_case(workspace, group)

@@ -17,10 +17,10 @@ from qeu.store.job_reviews import (
     count_reviewed,
     delete_review,
     group_name,
+    insert_reviews,
     last_review,
     list_waiting,
     mean_distances,
-    put_reviews,
     read_review,
 )
 from qeu.store.jobs import Job, claim_job, create_job
@@ -66,10 +66,15 @@ def review(job: Job, record: int, event: int = 0, **changes: object) -> Review:
     return Review(job.id, record, event=event, **values | changes)  # type: ignore[arg-type]
 
 
+def keep(workspace: Workspace, reviews: list[Review]) -> None:
+    with workspace.change() as db:
+        insert_reviews(db, reviews)
+
+
 def test_what_waits_comes_first(workspace: Workspace, dataset: Dataset, job: Job):
     records = [line.record for line in list_waiting(workspace, [job.id])]
     assert len(records) == 4
-    put_reviews(workspace, [review(job, records[0])])
+    keep(workspace, [review(job, records[0])])
     again = list_waiting(workspace, [job.id])
     assert [line.record for line in again] == [*records[1:], records[0]]
     assert [line.reviewed for line in again] == [False, False, False, True]
@@ -83,7 +88,7 @@ def test_a_decision_holds_as_long_as_its_change(workspace: Workspace, dataset: D
     stored = get_record(workspace, dataset, number)
     edit_record(workspace, dataset, number, stored.version, "reasoning", "T")
     event = workspace.events(f"record/{number}")[-1].id
-    put_reviews(workspace, [review(job, number, event)])
+    keep(workspace, [review(job, number, event)])
     assert read_review(workspace, [job.id], number).event == event
     undo(workspace, dataset)
     assert read_review(workspace, [job.id], number) is None
@@ -96,8 +101,8 @@ def test_a_decision_holds_as_long_as_its_change(workspace: Workspace, dataset: D
 
 def test_a_later_decision_takes_the_place_of_an_earlier_one(workspace: Workspace, job: Job):
     number = list_waiting(workspace, [job.id])[0].record
-    put_reviews(workspace, [review(job, number)])
-    put_reviews(workspace, [review(job, number, decision="reject", distances={})])
+    keep(workspace, [review(job, number)])
+    keep(workspace, [review(job, number, decision="reject", distances={})])
     assert count_decisions(workspace, job.id) == {"reject": 1}
     delete_review(workspace, [job.id], number, "user")
     assert read_review(workspace, [job.id], number) is None
@@ -107,7 +112,7 @@ def test_a_later_decision_takes_the_place_of_an_earlier_one(workspace: Workspace
 
 def test_means_are_by_source(workspace: Workspace, job: Job):
     one, two, *_ = (line.record for line in list_waiting(workspace, [job.id]))
-    put_reviews(
+    keep(
         workspace,
         [
             review(job, one, distances={"0.0": 0.2, "0.1": 0.4, "1.0": 1.0}),
@@ -120,11 +125,11 @@ def test_means_are_by_source(workspace: Workspace, job: Job):
 def test_with_several_jobs_all_of_them_count(workspace: Workspace, job: Job):
     other = ended(workspace, limit=1, view="Be brief.")
     first = list_waiting(workspace, [job.id])[0].record
-    put_reviews(workspace, [review(job, first)])
+    keep(workspace, [review(job, first)])
     together = list_waiting(workspace, [job.id, other.id])
     assert not any(line.reviewed for line in together)
     assert count_reviewed(workspace, [job.id, other.id]) == 0
-    put_reviews(workspace, [review(other, first)])
+    keep(workspace, [review(other, first)])
     together = list_waiting(workspace, [job.id, other.id])
     assert [line.record for line in together if line.reviewed] == [first]
 

@@ -103,6 +103,33 @@ for number in range(40):
 """
 
 
+def test_a_change_within_another_is_undone_alone_and_kept_with_the_whole(tmp_path):
+    workspace = Workspace(tmp_path / "qeu.db")
+
+    def write(word: str) -> None:
+        with workspace.change() as db:
+            db.execute("INSERT INTO words VALUES (?)", (word,))
+
+    def words() -> list[str]:
+        return [row[0] for row in workspace.read("SELECT word FROM words")]
+
+    def break_off() -> None:
+        with workspace.change():
+            write("lost")
+            raise KeyError
+
+    with workspace.change() as db:
+        db.execute("CREATE TABLE words (word TEXT)")
+        write("first")
+        with pytest.raises(KeyError):
+            break_off()
+        write("second")
+    assert words() == ["first", "second"]
+    with pytest.raises(KeyError):
+        break_off()
+    assert words() == ["first", "second"]
+
+
 def test_two_processes_that_open_and_write_at_once_lose_nothing(tmp_path):
     path = tmp_path / "new" / "qeu.db"
     writers = [child(WRITER, str(path), actor) for actor in ("page", "terminal")]
