@@ -88,6 +88,12 @@ _STRONG = (
         rf"|belongs to the|falls (?:into|under) the)\b(?!{_EN_ASIDE})\W{{0,4}}\w",
         re.IGNORECASE,
     ),
+    re.compile(  # what a program says, as a value: not "will print 3 lines", "output 0 if"
+        r"\b(?:will|would|must|should)\s(?:then\s)?(?:output|print|display|evaluate to)\s"
+        r"(?:-?\d[\d.,]*|[\"'`\[{(\u201c\u2018][^\n]{1,60})(?=[.,;:!]?(?:$|\s(?!(?:if|when|unless|for"
+        r"|where|as|on|in|to|times|or|\w+s)\b)))",
+        re.IGNORECASE,
+    ),
     re.compile(
         r"(?:答え|正解|解答|回答|結果|結論|訳文|翻訳|合計|(?<![一-龥])解)(?:は|が|：|:)[「『]?"
         r"(?P<rest>[^「」。]{1,60}[」』]?[^。]{0,12})"

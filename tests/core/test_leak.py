@@ -11,6 +11,10 @@ ANY_TEXT = st.text(st.characters(), max_size=120)
 
 # (reasoning, question, category): guidance that holds the answer back
 GUIDANCE = [
+    ("Think what the loop will print 3 times.", "What does this loop do?", "code"),
+    ("It should print 0 if the list is empty.", "Write a function that counts.", "code"),
+    ("Ask what the code will print for each input.", "What does this code do?", "code"),
+    ("It would display 5 lines at a time.", "Write a pager.", "code"),
     (
         "Look at it as a basic square-root operation; think about which perfect squares "
         "lie near it.",
@@ -254,6 +258,8 @@ COMMITTED = [
     ("大约12.49。", "156的平方根是多少？", "math"),
     ("翻訳は「猫が好き」です。", "訳して", "translation"),
     ("The result is 42.", "What is 6 x 7?", "code"),
+    ("The code will output 3, since three items remain.", "What does print(len(x)) do?", "code"),
+    ("The program will print 'ab'.", "What does print('a' + 'b') do?", "code"),
     ("答えは七です。", "3と4の和は？", "math"),
     (
         "So the pens would cost 12 dollars.",
