@@ -117,7 +117,7 @@ def test_stop_ends_the_run_and_keeps_the_text(page) -> None:
     set_tokens(page, 1000)
     page.locator("#instruction textarea").fill("Tell me a very long story about a lighthouse.")
     page.locator("#run-btn").click()
-    page.wait_for_function("document.querySelector('#left-text').innerText.length > 80")
+    page.wait_for_function("document.querySelector('#left-text .q-answer')?.innerText.length > 80")
     page.locator("#left-stop").click()
     page.locator("#left-head .q-cancelled").wait_for()
     kept = side_text(page, "left")
