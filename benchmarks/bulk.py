@@ -78,7 +78,7 @@ def ask_llama(address: str, ids: list[int]) -> int:
     asked = {
         "prompt": ids, "n_predict": BULK_TOKENS, "temperature": DRAWN.temperature,
         "top_k": DRAWN.top_k, "top_p": DRAWN.top_p, "min_p": 0, "cache_prompt": False,
-        "repeat_penalty": DRAWN.repetition_penalty, "repeat_last_n": -1,
+        "repeat_penalty": DRAWN.repetition_penalty, "repeat_last_n": CONTEXT,
     }  # fmt: skip
     headers = {"content-type": "application/json"}
     request = urllib.request.Request(

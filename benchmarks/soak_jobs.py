@@ -56,7 +56,7 @@ def disturbed(home: Path, words: list[str], kills: int, draw: random.Random) -> 
     process = start(home, *words)
     done = 0
     while True:
-        wait = draw.uniform(2.0, 14.0)
+        wait = draw.uniform(4.0, 40.0)
         try:
             if done < kills:
                 process.wait(timeout=wait)

@@ -19,18 +19,20 @@ from pathlib import Path
 import qeu
 from qeu.backends.catalog import find_model
 from qeu.backends.folders import inspect_local
-from qeu.backends.tokenize import PromptEncoder
 from qeu.backends.torch_loading import fingerprint
+from qeu.backends.training_encoder import TrainingEncoder
 from qeu.backends.weights import fetch_embedded
-from qeu.core.prompts import render
 from qeu.core.record import Record
 from qeu.core.request import hash_json
 from qeu.core.roles import find_role
 from qeu.core.run_passport import LoraSettings, RunPassport, TrainingSettings, hash_layout
 from qeu.core.settings import Settings
+from qeu.core.training_example import make_example
+from qeu.core.training_variant import Variant
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME, BASE, LAYOUT, TARGET, ROLE = "thinks-first", "smollm2-135m", "bonsai-v2", "both", "assistant"
+VARIANT = Variant(LAYOUT, TARGET, find_role(ROLE))
 EPOCHS = 3
 # Heard only at the start of a process: fresh pages for every step cost a third of the speed, and
 # threads that wait by spinning stand in each other's way on a machine that is shared.
@@ -62,12 +64,10 @@ def read_records(split: str) -> list[tuple[Record, Mapping[str, object]]]:
     ]
 
 
-def make_example(encoder: PromptEncoder, record: Record, end: int) -> dict[str, list[int]]:
-    """Token ids as the engine joins them, and labels that look at the completion only."""
-    rendered = render(record, LAYOUT, find_role(ROLE), TARGET)
-    prompt = list(encoder.prepare(rendered.prompt).token_ids)
-    completion = [*encoder.encode(rendered.completion_text), end]
-    return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
+def make_row(encode: TrainingEncoder, record: Record) -> dict[str, list[int]]:
+    """What the trainer gets of one record: reasoning and answer are learned."""
+    example = make_example(record, VARIANT, encode, encode.end_id)
+    return {"input_ids": list(example.input_ids), "labels": list(example.labels)}
 
 
 def train(folder: Path, name: str) -> None:
@@ -81,8 +81,8 @@ def train(folder: Path, name: str) -> None:
     base = fetch_embedded(Settings.from_env(os.environ).cache_dir)
     tokenizer = AutoTokenizer.from_pretrained(base)
     records = [record for record, _ in read_records("train")]
-    encoder = PromptEncoder(tokenizer)
-    examples = [make_example(encoder, record, tokenizer.eos_token_id) for record in records]
+    encode = TrainingEncoder(tokenizer)
+    examples = [make_row(encode, record) for record in records]
     tokens = sum(len(example["input_ids"]) for example in examples)
     settings = TrainingSettings(
         learning_rate=1e-3, warmup_steps=10, max_length=640, save_every=1_000

@@ -18,6 +18,7 @@ from qeu.cli import (
     jobs,
     models,
     record,
+    train,
     translate,
     usefulness,
 )
@@ -68,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
         ensemble,
         translate,
         usefulness,
+        train,
     ):
         group.add_command(commands)
     return parser
