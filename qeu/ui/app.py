@@ -201,7 +201,12 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
     dynamic |= roles.outputs() | dataset.outputs() | reasoning.outputs()
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     spoken = language_dd.input(
-        on_language, language_dd, dynamic, js="(code) => qeuSetLanguage(code)", **quiet
+        on_language,
+        language_dd,
+        dynamic,
+        js="(code) => qeuSetLanguage(code)",
+        trigger_mode="always_last",
+        **quiet,
     )
     drawer.follow_language(spoken)
     pair.follow_language(spoken)

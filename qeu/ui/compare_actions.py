@@ -25,6 +25,7 @@ from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.streaming import stream_run
 from qeu.ui.strings import text
+from qeu.ui.visibility import OFF
 
 log = logging.getLogger(__name__)
 PLACE = "compare"
@@ -59,7 +60,7 @@ class CompareActions:
         first = {
             **self.view.show_notice(notice),
             **self.view.show_lives(run.live, language),
-            self.view.cut_btn: gr.update(visible=False),
+            self.view.cut_btn: gr.update(visible=OFF),
         }
         yield from stream_run(
             session,
@@ -77,7 +78,7 @@ class CompareActions:
     ) -> Updates:
         updates = self.view.show_lives(run.live, language)
         too_long = any(live.tokens_over for live in run.live.values())
-        updates[self.view.cut_btn] = gr.update(visible=too_long)
+        updates[self.view.cut_btn] = gr.update(visible=too_long or OFF)
         visitor = self.context.visitor(request)
         try:
             stored = store_comparison(self.context.workspace, comparison, run, visitor)
@@ -151,7 +152,7 @@ class CompareActions:
         return {
             **self.form.fill(comparison),
             **self.view.show_notice(text("cut.done", language)),
-            self.view.cut_btn: gr.update(visible=False),
+            self.view.cut_btn: gr.update(visible=OFF),
         }
 
     def list_history(self, term: str, request: gr.Request) -> Updates:

@@ -65,7 +65,14 @@ class SideForm:
     def wire(self) -> None:
         """Connect the controls that change one another."""
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        self.own_cb.input(lambda own: gr.update(visible=own), self.own_cb, self.own_group, **quiet)
+        self.own_cb.input(
+            lambda own: gr.update(visible=own),
+            self.own_cb,
+            self.own_group,
+            # ticked and cleared again at once: what stands in the box in the end counts
+            trigger_mode="always_last",
+            **quiet,
+        )
         # not `input`: a link, an example, a swap and the history change targets too
         self.target_dd.change(self.on_target, self.target_dd, self.use_reasoning_cb, **quiet)
 

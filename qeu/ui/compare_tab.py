@@ -21,6 +21,7 @@ from qeu.ui.sampling_form import SamplingForm
 from qeu.ui.send_panel import SendPanel
 from qeu.ui.strings import text
 from qeu.ui.translation_source import part_name, read_side
+from qeu.ui.visibility import OFF
 
 EXAMPLES_FILE = Path(__file__).parent / "examples.json"
 # Each run has a queue of its own on the device; the page's queue must not hold anybody back.
@@ -95,7 +96,7 @@ class CompareTab:
                 say("action.swap"), elem_id="swap-btn", size="md", min_width=90
             )
             self.cut_btn = gr.Button(
-                say("action.cut"), visible=False, elem_id="cut-btn", size="md", min_width=150
+                say("action.cut"), visible=OFF, elem_id="cut-btn", size="md", min_width=150
             )
         notice = gr.HTML(notice_html(text("page.hint", "en")), elem_id="notice")
         self.pair_line = gr.HTML(elem_id="pair")
@@ -181,7 +182,11 @@ class CompareTab:
         self._wire_history(do, everything)
         self.exhibits.wire(do.show_stored, everything)
         self.example_dd.input(
-            _example_filler(form, self.pair), self.example_dd, form.outputs(), **quiet
+            _example_filler(form, self.pair),
+            self.example_dd,
+            form.outputs(),
+            trigger_mode="always_last",
+            **quiet,
         )
         self.pair.wire(self.side_forms, self.pair_line)
         for side in form.sides.values():
@@ -221,7 +226,8 @@ class CompareTab:
         self.search_box.change(
             do.list_history, self.search_box, found, trigger_mode="always_last", **quiet
         )
-        self.view.history_list.input(do.on_restore, self.view.history_list, everything, **quiet)
+        chosen = self.view.history_list
+        chosen.input(do.on_restore, chosen, everything, trigger_mode="always_last", **quiet)
 
 
 def _stopper(do: CompareActions, name: str) -> Callable[[gr.Request], None]:

@@ -128,7 +128,7 @@ class CheckPanel(DataPanel):
         sent = event._data if isinstance(event._data, dict) else {}
         check, category = str(sent.get("check") or ""), str(sent.get("category") or "")
         if check not in CHECKS:
-            return {}
+            return gr.skip()
         work = self._session(request).runs.get("data-check")
         result = getattr(work, "result", None)
         within: dict[str, object] = {}

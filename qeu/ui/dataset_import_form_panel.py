@@ -15,6 +15,7 @@ from qeu.ui.panels import notice_html
 from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import text
+from qeu.ui.visibility import OFF
 
 MOST_FILES = 50
 # A visit to a public page lives in the server's memory.
@@ -107,7 +108,7 @@ class ImportForm(DataPanel):
             # the first rows of a data set of the Hub, as plain values
             self.hub_state = gr.State(None)
             self.shown_dd = gr.Dropdown(
-                [], label=say("data.import.shown"), visible=False, elem_id="data-import-shown"
+                [], label=say("data.import.shown"), visible=OFF, elem_id="data-import-shown"
             )
             self.mapping = MappingForm(say)
             self.sample = gr.HTML(elem_id="data-import-sample", elem_classes="q-report")
@@ -123,10 +124,9 @@ class ImportForm(DataPanel):
                 self.build_stop()
             self.build_line()
             self.build_report()
-            # not False: shown soon after it was taken away, it may not come back (Gradio 6.31)
             self.rejected_file = gr.File(
                 label=say("data.import.rejected_file"),
-                visible="hidden",
+                visible=OFF,
                 interactive=False,
                 elem_id="data-import-rejected",
             )
@@ -138,19 +138,24 @@ class ImportForm(DataPanel):
         options = {self.language_dd, self.category_dd}
         self.seen = {self.files, self.hub_state, self.shown_dd, self.dataset_dd} | mapping | options
         shown = {self.sample, self.shown_dd, self.dataset_dd, self.mapping.group} | mapping
-        gr.on(
-            [self.files.change, self.hub_state.change],
-            self.on_files, self.seen, shown, trigger_mode="always_last", **QUIET,
-        )  # fmt: skip
+        # One after the other: each of them writes what the next one reads and shows.
+        last = {
+            "trigger_mode": "always_last",
+            "concurrency_id": "data-import-form",
+            "concurrency_limit": 1,
+            **QUIET,
+        }
+        gr.on([self.files.change, self.hub_state.change], self.on_files, self.seen, shown, **last)
         gr.on(
             [
                 self.shown_dd.input, self.language_dd.input, self.category_dd.input,
                 self.scope.spoken.change,
             ],
-            self.on_shown, self.seen, shown, trigger_mode="always_last", **QUIET,
+            self.on_shown, self.seen, shown, **last,
         )  # fmt: skip
-        for box in self.mapping.boxes.values():
-            box.input(self.on_mapping, self.seen, shown, trigger_mode="always_last", **QUIET)
+        # one listener for all: with one each, the older of two quick choices could stay
+        chosen = [box.input for box in self.mapping.boxes.values()]
+        gr.on(chosen, self.on_mapping, self.seen, shown, **last)
 
     def on_files(self, data: Data, request: gr.Request) -> Updates:
         """Files were dropped or taken away: show the first one."""
@@ -159,7 +164,7 @@ class ImportForm(DataPanel):
             self.shown_dd: gr.update(
                 choices=list(enumerate_names(names)),
                 value=0 if names else None,
-                visible=len(names) > 1,
+                visible=len(names) > 1 or OFF,
             )
         }
         if names and not data[self.dataset_dd]:
@@ -176,7 +181,7 @@ class ImportForm(DataPanel):
         try:
             candidate = self._candidate(data, request, place)
         except QeuError:
-            return {}
+            return gr.skip()
         mappings = dict(data[self.mapping.mappings] or {})  # type: ignore[call-overload]
         if candidate:
             mappings[candidate.signature] = self.mapping.read(data)

@@ -21,6 +21,7 @@ from qeu.ui.dataset_work_panel import MANY, QUIET, Work
 from qeu.ui.panels import notice_html
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import text
+from qeu.ui.visibility import OFF
 
 MOST_PUBLIC_RECORDS = 50_000
 
@@ -83,7 +84,7 @@ class ImportPanel(ImportForm):
                 assert isinstance(result, Imported)
                 return self._after(result, data, request, Path(folder))
 
-            yield {self.rejected_file: gr.update(visible="hidden", value=None), self.report: ""}
+            yield {self.rejected_file: gr.update(visible=OFF, value=None), self.report: ""}
             yield from self.run(request, do, self._shown, after, writes=True)
 
     def _make_import(self, data: Data, request: gr.Request) -> Callable[[Work], Imported]:

@@ -19,11 +19,12 @@ from qeu.ui.compare_form import Data, Updates
 from qeu.ui.dataset_change_panel import ChangePanel, applied_html
 from qeu.ui.dataset_label_model_panel import Asking, asked_html, label_choices, unfit_text
 from qeu.ui.dataset_report_panel import hint_html, preview_html
-from qeu.ui.dataset_work_panel import MANY, QUIET, Work
+from qeu.ui.dataset_work_panel import QUIET, Work
 from qeu.ui.panels import notice_html
 from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import text
+from qeu.ui.visibility import OFF
 
 SHOW_LIST_JS = '() => document.querySelector("#dataset")?.scrollIntoView()'
 
@@ -79,7 +80,7 @@ class LabelPanel(ChangePanel):
                     False,
                     label=say("data.label.anyway"),
                     info=say("data.label.anyway.help"),
-                    visible=False,
+                    visible=OFF,
                     elem_id="data-label-anyway",
                     min_width=200,
                     scale=2,
@@ -151,7 +152,10 @@ class LabelPanel(ChangePanel):
         ]
         gr.on(
             meant, self.on_warning, self.shared() | self.form(), shown,
-            **{**MANY, "trigger_mode": "always_last"},
+            trigger_mode="always_last",
+            # one after the other: name, filter and number change together, the later must win
+            concurrency_limit=1,
+            **QUIET,
         )  # fmt: skip
         # Another model: whoever wants it run anyway says so again. In the browser, since gradio
         # tells of a choice twice and a second answer, come late, would undo a click.
@@ -160,7 +164,7 @@ class LabelPanel(ChangePanel):
     def on_warning(self, data: Data, request: gr.Request) -> Updates:
         """Why the chosen model should not label these records, if so."""
         language, anyway = language_of(request), bool(data[self.anyway_cb])
-        hidden = {self.banner: "", self.anyway_cb: gr.update(visible=False, value=False)}
+        hidden = {self.banner: "", self.anyway_cb: gr.update(visible=OFF, value=False)}
         asking = self._asking(data, request)
         try:
             if not asking or not (unfit := asking.warning(*self.scope.read(data, request))):

@@ -18,6 +18,7 @@ from qeu.ui.dataset_work_panel import QUIET, DataPanel
 from qeu.ui.panels import notice_html
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import text
+from qeu.ui.visibility import OFF
 
 
 class ManagePanel(DataPanel):
@@ -68,7 +69,7 @@ class ManagePanel(DataPanel):
                     say("data.manage.sure"),
                     size="md",
                     variant="stop",
-                    visible=False,
+                    visible=OFF,
                     elem_id="data-manage-sure",
                     min_width=180,
                     scale=0,
@@ -76,7 +77,7 @@ class ManagePanel(DataPanel):
                 self.no_btn = gr.Button(
                     say("data.manage.keep"),
                     size="md",
-                    visible=False,
+                    visible=OFF,
                     elem_id="data-manage-no",
                     min_width=120,
                     scale=0,
@@ -105,7 +106,7 @@ class ManagePanel(DataPanel):
         self.no_btn.click(lambda: self._asked(False), None, ask, queue=False, **QUIET)
         gr.on(
             [self.accordion.expand, self.place.changed.change],
-            self.on_place, None, {self.removed_dd}, **QUIET,
+            self.on_place, None, {self.removed_dd}, trigger_mode="always_last", **QUIET,
         )  # fmt: skip
         self.place.name_dd.change(lambda: self._asked(False), None, ask, queue=False, **QUIET)
 
@@ -188,8 +189,8 @@ class ManagePanel(DataPanel):
 
     def _asked(self, asking: bool) -> Updates:
         return {
-            self.sure_btn: gr.update(visible=asking),
-            self.no_btn: gr.update(visible=asking),
-            self.remove_btn: gr.update(visible=not asking),
+            self.sure_btn: gr.update(visible=asking or OFF),
+            self.no_btn: gr.update(visible=asking or OFF),
+            self.remove_btn: gr.update(visible=OFF if asking else True),
             self.doomed: "",
         }

@@ -24,6 +24,7 @@ from qeu.ui.markup import escape
 from qeu.ui.panels import notice_html
 from qeu.ui.sentences import tell
 from qeu.ui.strings import text
+from qeu.ui.visibility import OFF
 
 SHOWN = ("seq", "language", "category", "instruction", "input", "reasoning", "output")
 _SAMPLE = 46
@@ -71,7 +72,7 @@ class MappingForm:
 
     def __init__(self, say: Words) -> None:
         self.mappings = gr.State({})
-        with gr.Group(visible=False, elem_id="data-import-columns") as self.group:
+        with gr.Group(visible=OFF, elem_id="data-import-columns") as self.group:
             gr.Markdown(say("data.import.columns"), elem_classes="q-intro")
             with gr.Row(elem_classes="q-tight q-mapping"):
                 self.boxes: dict[str, gr.Dropdown] = {
@@ -98,7 +99,7 @@ class MappingForm:
     def fill(self, candidate: Candidate | None, mappings: Mappings, language: str) -> Updates:
         """Show a file's mapping and a sample value under each box; none hides the form."""
         if candidate is None or not candidate.columns:
-            return {self.group: gr.update(visible=False)}
+            return {self.group: gr.update(visible=OFF)}
         mapping = candidate.mapping(mappings)
         shown = candidate.columns[:_MOST_COLUMNS]
         choices = [("—", ""), *((one_line(name, 40) or "(“”)", name) for name in shown)]

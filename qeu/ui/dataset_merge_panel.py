@@ -27,6 +27,7 @@ from qeu.ui.panels import notice_html
 from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import text
+from qeu.ui.visibility import OFF
 
 MOST_FILES = 4  # one for each language that a record can have
 _SHOWN = ("seq", "instruction", "input", "reasoning", "output")
@@ -98,7 +99,7 @@ class MergePanel(DataPanel):
                         ],
                         value="",
                         label=f"{place}",
-                        visible=False,
+                        visible=OFF,
                         elem_id=f"data-merge-language-{place}",
                         min_width=180,
                     )
@@ -171,7 +172,7 @@ class MergePanel(DataPanel):
         for place, box in enumerate(self.language_dds):
             there = place < len(paths)
             label = one_line(paths[place].name, 40) if there else ""
-            updates[box] = gr.update(visible=there, label=label, value="")
+            updates[box] = gr.update(visible=there or OFF, label=label, value="")
         if paths and not data[self.dataset_dd]:
             updates[self.dataset_dd] = "merged"
         return updates

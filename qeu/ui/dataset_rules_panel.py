@@ -1,6 +1,6 @@
 """Rules over the reasoning as a table in the page: edit, load and save as YAML, preview, apply."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,6 +27,7 @@ from qeu.ui.panels import notice_html
 from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import text
+from qeu.ui.visibility import OFF
 
 COLUMNS = (*CONDITIONS, "do", "sentence", "by")
 MOST_RULES = 500
@@ -80,7 +81,7 @@ class RulesPanel(ChangePanel):
                     min_width=120,
                     scale=0,
                 )
-            self.file = gr.File(visible="hidden", show_label=False, elem_id="data-rules-file")
+            self.file = gr.File(visible=OFF, show_label=False, elem_id="data-rules-file")
             self.build_line()
             self.build_report()
 
@@ -145,13 +146,13 @@ class RulesPanel(ChangePanel):
         told = text("data.rules.loaded", language_of(request), count=len(rules))
         return {self.rules_table: rows_of(rules), self.line: notice_html(told)}
 
-    def on_save(self, data: Data, request: gr.Request):
+    def on_save(self, data: Data, request: gr.Request) -> Iterator[Updates]:
         """The table as a YAML file to download, which loads again as it is."""
         try:
             content = dump_rules(read_table(data[self.rules_table], language_of(request)))
             parse_rules(content)
         except QeuError as error:
-            yield self.refuse(error, request) | {self.file: gr.update(visible="hidden")}
+            yield self.refuse(error, request) | {self.file: gr.update(visible=OFF)}
             return
         # gone once the page has its own copy
         with TemporaryDirectory(prefix="qeu-") as folder:

@@ -118,6 +118,8 @@ class DatasetTab:
     def _wire_training(self, roles: Mapping[str, gr.Textbox]) -> None:
         browser, detail = self.browser, self.browser.detail
         inputs = browser.inputs() | detail.training_inputs() | {self.part, *roles.values()}
+        # One after the other: the first waits for the model, and must not write over the next.
+        turns = {**MANY, "concurrency_id": "ds-training", "concurrency_limit": 1}
 
         def on_training(data: Data, request: gr.Request) -> Iterator[Updates]:
             if data[self.part] == "training":
@@ -131,11 +133,11 @@ class DatasetTab:
 
         for other in (detail.record_tab, detail.history_tab):
             other.select(lambda: "record", None, self.part, **QUIET)
-        detail.training_tab.select(on_open, inputs, {detail.training, self.part}, **MANY)
+        detail.training_tab.select(on_open, inputs, {detail.training, self.part}, **turns)
         settings = (detail.layout_dd.input, detail.target_dd.input, detail.role_dd.input)
         gr.on(
             [browser.state.change, detail.tokens_slider.release, *settings],
-            on_training, inputs, detail.training, **MANY,
+            on_training, inputs, detail.training, **turns,
         )  # fmt: skip
 
     def _wire_translation(self) -> None:
@@ -182,11 +184,11 @@ class DatasetTab:
         names = [dataset.name for dataset in list_datasets(visit.workspace)]
         if not visit.browse.where.search:
             updates[self.search_box] = gr.update(value="")
-        return updates | {
-            self.place.name_dd: gr.update(choices=names, value=visit.dataset.name),
-            self.empty: gr.update(visible=False),
-            self.full: gr.update(visible=True),
-        }
+        updates[self.place.name_dd] = gr.update(choices=names, value=visit.dataset.name)
+        if not dict(data[self.browser.state] or {}).get("dataset"):  # type: ignore[call-overload]
+            # not where it is shown already: Gradio would show all that is hidden within it, too
+            updates |= {self.empty: gr.update(visible=False), self.full: gr.update(visible=True)}
+        return updates
 
     def _show_empty(self, language: str) -> Updates:
         shipped = bool(find_shipped())
@@ -212,7 +214,8 @@ class DatasetTab:
                 self.place.name_dd: names.get(old),  # type: ignore[call-overload]
                 self.place.notice: notice_html(told, "warning"),
             }
-        return detail.close_form() | self.on_refresh({**data, detail.edit_state: {}}, request)
+        closed = detail.close_form() if data[detail.edit_state] else {}
+        return closed | self.on_refresh({**data, detail.edit_state: {}}, request)
 
     def on_shipped(self, data: Data, request: gr.Request) -> Updates:
         """Bring in the data set that comes with the program."""

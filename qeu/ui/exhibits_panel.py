@@ -36,7 +36,7 @@ class ExhibitsPanel:
         def on_choose(exhibit_id: str, request: gr.Request) -> Updates:
             found = next((e for e in load_exhibits()[0] if e.id == exhibit_id), None)
             if found is None:
-                return {}
+                return gr.skip()
             line = text("exhibits.shown", language_of(request), when=found.at[:10])
             return show(found.as_stored(), f"{line} {found.note}".strip(), request)
 
@@ -44,6 +44,7 @@ class ExhibitsPanel:
             on_choose,
             self.list_radio,
             outputs,
+            trigger_mode="always_last",
             show_progress="hidden",
             api_visibility="private",
         )

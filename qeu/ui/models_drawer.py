@@ -114,7 +114,11 @@ class ModelsDrawer:
             **QUIET,
         )
         self.precision_dd.input(
-            self.on_precision, [self.model_dd, self.precision_dd], outputs, **QUIET
+            self.on_precision,
+            [self.model_dd, self.precision_dd],
+            outputs,
+            trigger_mode="always_last",
+            **QUIET,
         )
         shown = {*self.outputs(), *self.pickers}
         self.sidebar.expand(self.on_show, self.model_dd, self.outputs(), **QUIET)

@@ -34,17 +34,15 @@ class ModelsHeader:
 
     def on_watch(self, request: gr.Request) -> Iterator[str]:
         """Load the first model in the background, and tell how far it is."""
-        self.context.preload.start()
-        last = ""
-        while True:
-            finished = self.context.preload.finished  # asked before: the last line is then whole
-            html = self.line(request)
-            if html != last:
-                yield html
-                last = html
-            if finished:
-                return
-            self.context.preload.wait(0.3)
+        preload = self.context.preload
+        preload.start()
+        finished = preload.finished  # asked before: the last line is then whole
+        yield (last := self.line(request))
+        while not finished:
+            preload.wait(0.3)
+            finished = preload.finished
+            if (html := self.line(request)) != last:
+                yield (last := html)
 
     def line(self, request: gr.Request) -> str:
         """What is loaded; before that how far the first model is, or why it is not there."""

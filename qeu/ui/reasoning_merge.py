@@ -26,6 +26,7 @@ from qeu.ui.reasoning_work import ReasoningPanel
 from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import text
+from qeu.ui.visibility import OFF
 
 _MODEL = "model"
 _COUNTS = {
@@ -84,7 +85,7 @@ class MergePanel(ChosenPanel):
                     model_choices(self.context),
                     value=None,
                     allow_custom_value=True,
-                    visible=False,
+                    visible=OFF,
                     label=say("side.model"),
                     elem_id="job-merge-model",
                     min_width=200,
@@ -102,7 +103,10 @@ class MergePanel(ChosenPanel):
         """Connect the controls."""
         super().wire()
         self.method_radio.change(
-            lambda how: gr.update(visible=how == _MODEL), self.method_radio, self.model_dd, **QUIET
+            lambda how: gr.update(visible=how == _MODEL or OFF),
+            self.method_radio,
+            self.model_dd,
+            **QUIET,
         )
         self.make_btn.click(
             self.on_make,

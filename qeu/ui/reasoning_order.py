@@ -34,7 +34,8 @@ class OrderForm(OrderFields):
             {self.translation_row, self.template_box, self.use_reasoning_cb, self.hinted_cb},
             **QUIET,
         )
-        self.dataset_dd.input(self.on_dataset, self.inputs(), {self.scope_radio}, **QUIET)
+        last = {"trigger_mode": "always_last", **QUIET}
+        self.dataset_dd.input(self.on_dataset, self.inputs(), {self.scope_radio}, **last)
 
     def opened(self) -> set[object]:
         """All that `on_open` may update."""

@@ -19,6 +19,7 @@ from qeu.ui.models_drawer import model_choices
 from qeu.ui.reasoning_work import ReasoningPanel
 from qeu.ui.sampling_form import SamplingForm
 from qeu.ui.strings import LANGUAGES as PAGE_LANGUAGES
+from qeu.ui.visibility import OFF
 
 # A visitor's job on somebody else's machine.
 MOST_PUBLIC_RECORDS = 20
@@ -176,7 +177,7 @@ class OrderFields(ReasoningPanel):
             self.use_reasoning_cb = gr.Checkbox(
                 True,
                 label=say("side.use_reasoning"),
-                visible=False,
+                visible=OFF,
                 elem_id="job-use-reasoning",
             )
             with gr.Row(visible=False, elem_classes="q-tight") as self.translation_row:
@@ -199,7 +200,7 @@ class OrderFields(ReasoningPanel):
                 info=say("job.template.help"),
                 value="{instruction}\n\n{input}",
                 lines=3,
-                visible=False,
+                visible=OFF,
                 elem_id="job-template",
             )
 
@@ -217,8 +218,8 @@ class OrderFields(ReasoningPanel):
         """Only what this target needs is shown."""
         return {
             self.translation_row: gr.update(visible=target == "translation"),
-            self.template_box: gr.update(visible=target == "template"),
-            self.use_reasoning_cb: gr.update(visible=target == "answer"),
+            self.template_box: gr.update(visible=target == "template" or OFF),
+            self.use_reasoning_cb: gr.update(visible=target == "answer" or OFF),
             self.hinted_cb: gr.update(interactive=target in ("reasoning", "reasoning_task")),
         }
 

@@ -20,6 +20,7 @@ from qeu.ui.models_pickers import short_label
 from qeu.ui.panels import notice_html
 from qeu.ui.reasoning_merge import ChosenPanel
 from qeu.ui.strings import text
+from qeu.ui.visibility import OFF
 
 FORMATS = {"xlsx": "Excel", "jsonl": "JSONL", "parquet": "Parquet"}
 _HEAD = (
@@ -117,7 +118,7 @@ class JobExportPanel(ChosenPanel):
                 self.build_stop()
             self.build_line()
             self.files = gr.File(
-                visible="hidden", file_count="multiple", label=say("data.export.download"),
+                visible=OFF, file_count="multiple", label=say("data.export.download"),
                 interactive=False, elem_id="job-export-files",
             )  # fmt: skip
             self.build_report()
@@ -160,7 +161,7 @@ class JobExportPanel(ChosenPanel):
             def after(result: object) -> Updates:
                 return {self.files: gr.update(value=[str(path) for path in paths], visible=True)}
 
-            yield {self.files: gr.update(value=None, visible="hidden")}
+            yield {self.files: gr.update(value=None, visible=OFF)}
             yield from self.run(request, do, show, after)
 
 

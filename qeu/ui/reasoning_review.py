@@ -27,6 +27,7 @@ from qeu.ui.reasoning_usefulness_view import useful_lines
 from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import text
+from qeu.ui.visibility import OFF
 
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 MANY = {"concurrency_limit": None, "trigger_mode": "multiple", **QUIET}
@@ -65,7 +66,7 @@ class ReviewPart:
             )
         self.line = gr.HTML(notice_html(""), elem_id="job-review-line", padding=False)
         self.case = gr.HTML(elem_id="job-review", padding=False, js_on_load=ATTACH_JS % "review")
-        with gr.Group(visible=False, elem_id="job-edit") as self.form:
+        with gr.Group(visible=OFF, elem_id="job-edit") as self.form:
             self.boxes = [
                 gr.Textbox(lines=5, elem_id=f"job-edit-{at}", visible=not at) for at in range(2)
             ]
@@ -316,10 +317,10 @@ class ReviewPart:
 
     def on_discard(self) -> object:
         """Close the form; nothing is stored."""
-        return gr.update(visible=False)
+        return gr.update(visible=OFF)
 
     def _closed(self) -> Updates:
-        return {self.form: gr.update(visible=False)}
+        return {self.form: gr.update(visible=OFF)}
 
     def _refuse(self, data: Data, workspace: Workspace, error: QeuError, language: str) -> Updates:
         """Say it, and show the record as it is by now."""

@@ -75,7 +75,9 @@ class UsefulnessPanel(ChosenPanel):
         self.timer.tick(self.on_tick, inputs, outputs, concurrency_limit=None, **QUIET)
         gr.on(
             [self.student_dd.change, self.jobs.news.change],
-            self.on_look, inputs, outputs, trigger_mode="always_last", concurrency_limit=None,
+            self.on_look, inputs, outputs, trigger_mode="always_last",
+            # one after the other: of two students chosen quickly the later must win
+            concurrency_limit=1,
             **QUIET,
         )  # fmt: skip
         self.accordion.expand(self.on_open, inputs, outputs | {self.student_dd}, **MANY)

@@ -20,6 +20,7 @@ from qeu.ui.streaming import stream_run
 from qeu.ui.strings import text
 from qeu.ui.translation_source import Shown, list_sources, translator_choices
 from qeu.ui.translation_view import Title, translation_html, unfit_text
+from qeu.ui.visibility import OFF
 
 MANY = {"concurrency_limit": None, "trigger_mode": "multiple", "show_progress": "hidden"}
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
@@ -31,9 +32,6 @@ TARGET_KEYS = {
 }
 # How many fit models a sentence names.
 MOST_NAMED = 3
-# In the page but unseen. Not False: of two quick changes of what is not in the page, Gradio 6.31
-# may lose the second, and the button would not come back.
-OFF = "hidden"
 
 
 @dataclass(frozen=True)
@@ -125,9 +123,11 @@ class TranslationStrip:
         self.model_dd.focus(self.on_focus, {self.target_dd}, self.model_dd, **QUIET)
         warned = {self.banner, self.anyway_cb}
         late = {**MANY, "trigger_mode": "always_last", "api_visibility": "private"}
-        self.target_dd.input(self.on_target, needed, warned, **late)
-        self.model_dd.input(self.on_model, needed, warned, **late)
-        self.anyway_cb.change(self.on_warning, needed, warned, **late)
+        self.target_dd.input(self.on_target, queue=False, **QUIET)
+        self.model_dd.input(self.on_model, queue=False, **QUIET)
+        # one listener for all: providers may be asked, and an older answer could come last
+        meant = [self.target_dd.input, self.model_dd.input, self.anyway_cb.change]
+        gr.on(meant, self.on_warning, needed, warned, **late)
         # Another model: whoever wants it run anyway says so again. In the browser, since a second
         # answer, come late, would undo a click.
         self.model_dd.input(None, None, self.anyway_cb, js="() => false", api_visibility="private")
@@ -206,15 +206,13 @@ class TranslationStrip:
         """The models there are now: keys may have been entered since the page was opened."""
         return self._offer(str(data[self.target_dd]), request)
 
-    def on_target(self, data: Data, request: gr.Request) -> Updates:
+    def on_target(self, request: gr.Request) -> None:
         """The visitor chose a language: from now on it is not chosen for them."""
         self._session(request).kept[f"{self.place}/target"] = True
-        return self.on_warning(data, request)
 
-    def on_model(self, data: Data, request: gr.Request) -> Updates:
-        """The visitor chose a model."""
+    def on_model(self, request: gr.Request) -> None:
+        """The visitor chose a model: from now on it is not chosen for them."""
         self._session(request).kept[f"{self.place}/model"] = True
-        return self.on_warning({**data, self.anyway_cb: False}, request)
 
     def on_warning(self, data: Data, request: gr.Request) -> Updates:
         """Why the chosen model should not translate the text above, if so."""

@@ -23,6 +23,7 @@ from qeu.ui.panels import check_marks, check_title, receipt_html, text_html
 from qeu.ui.sampling_form import SamplingForm
 from qeu.ui.sentences import tell
 from qeu.ui.strings import LANGUAGES, words
+from qeu.ui.visibility import OFF
 
 WORDS = ["The", " dough", " grows", "."]
 
@@ -228,7 +229,7 @@ def test_a_prompt_that_is_too_long_offers_the_cut_and_the_cut_fits(tmp_path) -> 
     shorter = updates[page.form.question.input_box]
     assert 0 < len(shorter) < 2_400
     last = list(page.do.on_run(data | {page.form.question.input_box: shorter}, visitor()))[-1]
-    assert last[page.view.cut_btn]["visible"] is False
+    assert last[page.view.cut_btn]["visible"] == OFF
 
 
 def test_server_texts_follow_the_visitors_language(page: Page) -> None:

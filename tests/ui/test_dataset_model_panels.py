@@ -11,6 +11,7 @@ from qeu.store.datasets import find_dataset
 from qeu.store.queries import read_facets
 from qeu.ui.sentences import tell
 from qeu.ui.strings import LANGUAGES, text
+from qeu.ui.visibility import OFF
 from tests.fake_shelf import FakeShelf, Step
 from tests.services.test_data_model_labels import Judge
 from tests.ui.test_dataset_panels import ROWS, Page, write
@@ -87,7 +88,7 @@ class TestLabelsByAModel:
         page.set((panel.model_dd, MODEL))
         seen = page.do(panel.on_warning(page.data, page.request))
         assert page.data[panel.banner] == ""
-        assert seen[panel.anyway_cb]["visible"] is False
+        assert seen[panel.anyway_cb]["visible"] == OFF
         assert page.data[panel.anyway_cb] is False
 
     def test_the_language_of_the_records_counts(self, page: Page) -> None:

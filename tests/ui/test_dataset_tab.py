@@ -442,6 +442,13 @@ def test_an_empty_workspace_teaches_and_nothing_fails(tmp_path) -> None:
     assert "No data set" in page.notice
 
 
+def test_what_is_shown_is_not_shown_again(page: Page) -> None:
+    """Gradio would show what is hidden within it, too: the stop of the translation, say."""
+    assert page.tab.full not in page.tab.on_refresh(page.data, visitor())
+    again = page.tab.on_name(page.data, visitor())
+    assert not {page.tab.full, page.detail.fields} & set(again)
+
+
 def test_public_visits_have_records_of_their_own(tmp_path) -> None:
     page = Page(tmp_path, public=True)
     own = page.context.records(visitor("one"))

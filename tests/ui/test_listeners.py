@@ -60,3 +60,26 @@ def test_the_page_tells_no_hidden_progress(tmp_path: Path) -> None:
     hidden = [f for f in demo.fns.values() if f.show_progress == "hidden"]
     assert len(hidden) > 50
     assert all(f.show_progress_on == [] for f in hidden)
+
+
+def test_what_several_controls_say_together_has_one_listener(tmp_path: Path) -> None:
+    demo, _ = build_app(Settings(home=tmp_path))
+    for name, controls in {"on_mapping": 10, "on_warning": 3}.items():
+        found = [f for f in demo.fns.values() if f.name == name]
+        assert found
+        # two would answer in any order, and the older answer could stay
+        targets = [tuple(sorted(f.outputs, key=id)) for f in found]
+        assert len(set(targets)) == len(targets)
+        assert all(len(f.targets) >= controls for f in found)
+
+
+def test_the_training_text_is_written_by_one_after_the_other(tmp_path: Path) -> None:
+    demo, _ = build_app(Settings(home=tmp_path))
+    writing = [
+        f
+        for f in demo.fns.values()
+        if "ds-training" in {getattr(part, "elem_id", "") for part in f.outputs}
+        and len(f.outputs) < 3
+    ]
+    assert len(writing) == 2
+    assert {(f.concurrency_id, f.concurrency_limit) for f in writing} == {("ds-training", 1)}
