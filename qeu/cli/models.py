@@ -26,7 +26,7 @@ _SENTENCES: Mapping[Code, str] = {
     "pair": "in 4 bits both need {needed} GB, and this GPU has {free} GB free.",
     "pair_fetch": "in 4 bits both need {needed} GB, and this GPU has {free} GB free; "
     "the first run downloads {fetch} GB.",
-    "teacher": "{right} is the strongest teacher that the key offers.",
+    "teacher": "{right} is the strongest teacher on offer.",
     "adapter": "the embedded model without and with an adapter, for {why}",
     "alone": "the embedded model on both sides, for {why}",
 }

@@ -40,6 +40,8 @@ def hosted_label(ref: str) -> str:
     """A hosted model as a picker shows it: "☁ NAME · Groq" or "☁ NAME · lab"."""
     provider = provider_of(ref)
     name = ref.strip()[len(provider) + 1 :]
+    if name.startswith("/"):  # llama.cpp names its model by the file that it read
+        name = name.rpartition("/")[2] or name
     return f"{HOSTED_SIGN} {name} · {provider_label(provider)}"
 
 

@@ -240,6 +240,7 @@ class TestNames:
     def test_a_server_is_told_by_the_name_it_was_given(self) -> None:
         assert hosted_label("server:lab/org/model") == "☁ org/model · lab"
         assert hosted_label("server/model") == "☁ model · server"
+        assert hosted_label("server//models/small.gguf") == "☁ small.gguf · server"
 
     def test_the_embedded_model_is_named_in_the_pages_language(self, page: Page) -> None:
         assert {ref: name for name, ref in model_choices(page.context, "ja")}["smollm2-135m"] == (
