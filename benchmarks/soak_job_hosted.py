@@ -21,10 +21,10 @@ from benchmarks.soak_hosted import FAULTS
 from qeu.backends.engines import Engines
 from qeu.backends.hosted_pool import HostedPool
 from qeu.backends.keyring import Keyring
-from qeu.services.job_owner import my_owner, owner_lives
 from qeu.services.job_runner import JobWorker
 from qeu.store.job_items import iterate_results
 from qeu.store.jobs import Job, claim_job, count_items, count_reasons, get_job, set_state
+from qeu.store.owner import my_owner, owner_lives
 from qeu.store.workspace import Workspace
 from tests.fake_shelf import FakeShelf
 from tests.services.hosted_jobs import (

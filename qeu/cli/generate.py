@@ -131,9 +131,9 @@ def run_generate(args: argparse.Namespace) -> int:
 
 def work_on(args: argparse.Namespace, workspace: "Workspace", job: "Job") -> int:
     """Work on a job until it is done or cannot go on; its results are printed at the end."""
-    from qeu.services.job_owner import my_owner, owner_lives
     from qeu.services.job_runner import JobWorker
     from qeu.store.jobs import claim_job, count_items, set_state
+    from qeu.store.owner import my_owner, owner_lives
 
     owner = my_owner()
     if not claim_job(workspace, job, owner, owner_lives):

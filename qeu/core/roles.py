@@ -54,6 +54,18 @@ CREATIVE_REASONING_TASK = (
 )
 
 
+# Stands for: each record is asked in the role that its category calls for.
+BY_CATEGORY = Role("by_category", "")
+_CATEGORY_ROLES = {"creative": "creator", "translation": "translator"}
+
+
+def role_for(role: Role, category: str) -> Role:
+    """The role itself, or for BY_CATEGORY that of the category."""
+    if role.id != BY_CATEGORY.id:
+        return role
+    return ROLES[_CATEGORY_ROLES.get(category, "assistant")]
+
+
 def find_role(role_id: str) -> Role:
     """The role with this id; raises QeuError naming the four."""
     if role_id not in ROLES:

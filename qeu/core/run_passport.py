@@ -19,6 +19,11 @@ LOSS_PARTS = ("reasoning", "output", "prompt")
 QUANTIZATIONS = ("nf4", "int8", "none")
 DTYPES = ("bfloat16", "float16", "float32")
 SCHEDULES = ("constant", "linear", "cosine")
+# adamw is torch's; 8-bit states need a GPU, and paged ones lend it the machine's memory.
+OPTIMIZERS = ("adamw", "adamw_8bit", "paged_adamw_8bit")
+# By which measure on the validation rows the step is chosen that is kept.
+BEST_MEASURES = ("last", "loss", "reasoning_loss", "answer_loss")
+MOST_SAMPLES = 32
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,10 @@ class LoraSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How the run learns: lengths in tokens, `steps` are optimiser steps."""
+    """How the run learns: lengths in tokens, `steps` are optimiser steps.
+
+    `checkpointing` computes activations twice to keep fewer; `gradient_clip` 0 clips nothing.
+    """
 
     steps: int = 60
     learning_rate: float = 2e-4
@@ -62,6 +70,8 @@ class TrainingSettings:
     weight_decay: float = 0.0
     compute_dtype: str = "bfloat16"
     save_every: int = 20
+    gradient_clip: float = 1.0
+    checkpointing: bool = False
 
     def problems(self) -> list[str]:
         """All settings that cannot be meant, each as one sentence."""
@@ -82,8 +92,47 @@ class TrainingSettings:
             found.append(f"learning_rate is {self.learning_rate!r}; choose above 0, at most 1.")
         if not _between(self.weight_decay, 0, 1):
             found.append(f"weight_decay is {self.weight_decay!r}; choose 0 to 1.")
+        if not _between(self.gradient_clip, 0, 1_000):
+            found.append(f"gradient_clip is {self.gradient_clip!r}; choose 0 (none) to 1,000.")
+        found += _choice("optimizer", self.optimizer, OPTIMIZERS)
         found += _choice("schedule", self.schedule, SCHEDULES)
         return found + _choice("compute_dtype", self.compute_dtype, DTYPES)
+
+
+@dataclass(frozen=True)
+class WatchSettings:
+    """What is looked at while the run learns, at its first step and at every save.
+
+    `rows` validation records are foretold, and the first `samples` of them answered greedily, in
+    at most `sample_tokens` new tokens. `best` is the measure by which the kept step is chosen,
+    `patience` after how many saves without a better one the run ends (0: never).
+    """
+
+    rows: int = 32
+    samples: int = 8
+    sample_tokens: int = 160
+    best: str = "last"
+    patience: int = 0
+
+    def problems(self) -> list[str]:
+        """All settings that cannot be meant, each as one sentence."""
+        limits = {
+            "rows": (0, 10_000),
+            "samples": (0, MOST_SAMPLES),
+            "sample_tokens": (1, 4_096),
+            "patience": (0, 1_000),
+        }
+        found = [
+            f"{name} is {getattr(self, name)!r}; choose a whole number from {low:,} to {high:,}."
+            for name, (low, high) in limits.items()
+            if not _whole(getattr(self, name), low, high)
+        ]
+        found += _choice("best", self.best, BEST_MEASURES)
+        if not found and self.best == "last" and self.patience:
+            found.append("patience needs a measure to wait for; choose best, such as loss.")
+        if not found and self.best != "last" and not self.rows:
+            found.append(f"best is {self.best}, which needs validation rows; set rows above 0.")
+        return found
 
 
 @dataclass(frozen=True)
@@ -94,7 +143,8 @@ class RunPassport:
     training records' identities in order, `validation_hash` of the others'; `tokenizer_hash` of
     the tokenizer's files; `layout_hash` by `hash_layout`. `loss_on` names the fields that are
     learned. `reasoning` says whose reasoning the records had: their own, none, or another
-    record's (placebo); `reasoning_dropout` is the share of records that lost theirs.
+    record's (placebo); `reasoning_dropout` is the share of records that lost theirs. `where` is
+    the filter that chose the records. Role "by_category" has no text of its own.
     """
 
     name: str
@@ -118,6 +168,8 @@ class RunPassport:
     reasoning_dropout: float = 0.0
     lora: LoraSettings = field(default_factory=LoraSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    watch: WatchSettings = field(default_factory=WatchSettings)
+    where: Mapping[str, object] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def problems(self) -> list[str]:
@@ -146,11 +198,12 @@ class RunPassport:
         found += _choice("layout", self.layout, LAYOUTS)
         found += _choice("target", self.target, TARGETS)
         found += _choice("reasoning", self.reasoning, REASONING_SOURCES)
-        return found + self.lora.problems() + self.training.problems()
+        return found + self.lora.problems() + self.training.problems() + self.watch.problems()
 
     def to_json(self) -> dict[str, object]:
         """Plain values, as in `run.json`."""
         data = asdict(self) | {"loss_on": list(self.loss_on), "versions": dict(self.versions)}
+        data["where"] = dict(self.where)
         data["lora"]["target_modules"] = list(self.lora.target_modules)
         return data
 
@@ -164,6 +217,7 @@ class RunPassport:
         values["lora"] = LoraSettings(**lora)  # type: ignore[arg-type]
         training = _known(TrainingSettings, values.get("training", {}))
         values["training"] = TrainingSettings(**training)  # type: ignore[arg-type]
+        values["watch"] = WatchSettings(**_known(WatchSettings, values.get("watch", {})))  # type: ignore[arg-type]
         try:
             return cls(**values)  # type: ignore[arg-type]
         except TypeError as error:

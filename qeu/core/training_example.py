@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from qeu.core.prompts import FieldSpan, Rendered, render
 from qeu.core.record import Record
+from qeu.core.roles import role_for
 from qeu.core.training_variant import Variant, drops_reasoning
 
 # What the trainer's loss leaves out.
@@ -109,7 +110,8 @@ def make_example(
     for a record without instruction.
     """
     shown, source = _with_reasoning(record, variant, other)
-    rendered = render(shown, variant.layout, variant.role, variant.target)
+    role = role_for(variant.role, record.category)
+    rendered = render(shown, variant.layout, role, variant.target)
     encoded = encode(rendered)
     # the mark between reasoning and answer closes the reasoning: it is learned with it
     completion = ["output" if f == "output" else "reasoning" for f in encoded.fields]

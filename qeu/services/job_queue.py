@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from qeu.backends.engines import Engines
 from qeu.core.errors import QeuError
 from qeu.core.job_spec import JobSpec
-from qeu.services.job_owner import my_owner, owner_lives
 from qeu.services.job_runner import JobWorker
 from qeu.store.jobs import (
     OPEN_STATES,
@@ -22,6 +21,7 @@ from qeu.store.jobs import (
     retry_failed,
     set_state,
 )
+from qeu.store.owner import my_owner, owner_lives
 from qeu.store.workspace import Workspace
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from qeu.backends.memory_estimate import MemoryEstimate, estimate_training, weights_bytes
 from qeu.backends.model_shape import ModelShape
-from qeu.core.run_passport import LoraSettings, RunPassport, TrainingSettings
+from qeu.core.roles import Role
+from qeu.core.run_passport import LoraSettings, RunPassport, TrainingSettings, WatchSettings
 from qeu.core.training_variant import Variant
 from qeu.store.filters import ALL, Filter
 
@@ -34,6 +35,19 @@ class TrainOrder:
     lora: LoraSettings = field(default_factory=LoraSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     epochs: float = 0.0
+    watch: WatchSettings = field(default_factory=WatchSettings)
+
+    @classmethod
+    def from_passport(cls, passport: RunPassport) -> "TrainOrder":
+        """What was ordered, as far as a run's passport tells: its steps, not its epochs."""
+        variant = Variant(
+            passport.layout, passport.target, Role(passport.role, passport.role_text),
+            passport.loss_on, passport.reasoning, passport.reasoning_dropout, passport.seed,
+        )  # fmt: skip
+        return cls(
+            passport.name, passport.base, passport.dataset, Filter.from_json(passport.where),
+            variant, passport.lora, passport.training, watch=passport.watch,
+        )  # fmt: skip
 
     def passport(self, records: int = 1) -> RunPassport:
         """What can be said of the run's passport before it starts; its hashes are zeros."""
@@ -46,6 +60,7 @@ class TrainOrder:
             tokenizer_hash=_ANY_HASH, layout_hash=_ANY_HASH, seed=variant.seed,
             loss_on=variant.loss_on, reasoning=variant.reasoning,
             reasoning_dropout=variant.reasoning_dropout, lora=self.lora, training=self.training,
+            watch=self.watch, where=self.where.to_json(),
         )  # fmt: skip
 
     def problems(self) -> list[str]:

@@ -1,7 +1,7 @@
 """Bulk jobs as they stand in the workspace: what was ordered, who works on it, how far it is.
 
 A job is worked on by one process at a time, its owner: a name that tells whether it still lives
-(services/job_owner.py). Every write of an owner checks that it still is the owner.
+(owner.py). Every write of an owner checks that it still is the owner.
 """
 
 import json

@@ -11,9 +11,9 @@ import pytest
 
 from qeu.core.job_spec import JobSpec
 from qeu.services import job_queue
-from qeu.services.job_owner import my_owner, owner_lives
 from qeu.services.job_queue import JobQueue, is_awake
 from qeu.store.jobs import Job, claim_job, count_items, create_job, get_job, release_job
+from qeu.store.owner import my_owner, owner_lives
 from qeu.store.workspace import Workspace
 from tests.fake_shelf import FakeShelf
 from tests.services.job_engine import JobModel
