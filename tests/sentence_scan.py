@@ -17,13 +17,15 @@ NAMES = {
     "note", "detail", "message", "why", "what", "hint", "others", "there", "told", "reason",
     "way_out", "rest", "who", "label",
 }  # fmt: skip
-# Never on a page: settings are read before there is one, events are written by the program alone.
-NOT_SHOWN = ("cli/", "core/settings.py", "core/event.py", "ui/app.py")
+# Never on a page: settings are read before there is one, events are written by the program alone,
+# and the API is read by other programs.
+NOT_SHOWN = ("cli/", "core/settings.py", "core/event.py", "ui/app.py", "ui/api.py")
 # What these hold besides errors is meant for models, files or the page's own words.
 OTHER_WORDS = (
     "ui/", "core/roles.py", "core/english_out.py", "core/merge.py", "core/prompts.py",
     "core/label_prompts.py", "core/translate_prompts.py", "core/job_prompts.py",
-    "services/trial.py", "services/data_export.py",
+    "services/trial.py", "services/data_export.py", "services/evaluate_report.py",
+    "services/adapter_card.py",
 )  # fmt: skip
 _CODE = re.compile(r"(SELECT|INSERT|UPDATE|DELETE|BETWEEN|IN|CREATE) |.*(\\| \?$)", re.DOTALL)
 _SENTENCE = re.compile(r".*[a-z]{2,} .*[.!?]", re.DOTALL)

@@ -6,7 +6,7 @@ from pathlib import Path
 import qeu
 from qeu.services.data_import import ImportOptions, ImportReport, import_file
 from qeu.store.changes import change_records
-from qeu.store.datasets import Dataset, find_dataset
+from qeu.store.datasets import Dataset, find_dataset, list_datasets
 from qeu.store.filters import Filter
 from qeu.store.workspace import Workspace
 
@@ -47,6 +47,14 @@ def import_shipped(
         done += report.imported + report.unchanged
         _name_split(workspace, find_dataset(workspace, name), split)
     return find_dataset(workspace, name), reports
+
+
+def open_dataset(workspace: Workspace, name: str) -> Dataset:
+    """The data set; the one that comes with the program is brought in where it is not there yet."""
+    there = name in {dataset.name for dataset in list_datasets(workspace)}
+    if name == NAME and not there and find_shipped():
+        return import_shipped(workspace)[0]
+    return find_dataset(workspace, name)
 
 
 def _name_split(workspace: Workspace, dataset: Dataset, split: str) -> None:
