@@ -24,6 +24,7 @@ class Row:
 
     `stop` may be set from any thread at any time and ends this row only. So does `hold`, but a row
     that was sent to a server goes on then; engines of this machine look at `stop` alone.
+    `begun` are tokens that the text begins with; only engines of this machine can go on from them.
     """
 
     prompt: Prompt
@@ -31,6 +32,7 @@ class Row:
     adapter: str | None = None
     stop: threading.Event | None = None
     hold: threading.Event | None = None
+    begun: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from qeu.backends import torch_loading
 from qeu.backends.adapter_files import AdapterFolder
 from qeu.backends.compute_queue import StopSign
 from qeu.backends.failures import explain_failure, explain_not_finite
+from qeu.backends.lens_scores import TextScores, TokenText, read_scores
 from qeu.backends.losses import (
     MOST_TOKENS,
     LossLine,
@@ -20,6 +22,7 @@ from qeu.backends.losses import (
     plan_losses,
 )
 from qeu.backends.scoring import ScoreRow, TextScore, encode_row, score_rows
+from qeu.backends.shown_tokens import ShownTokens
 from qeu.core.errors import QeuError
 
 if TYPE_CHECKING:
@@ -88,6 +91,50 @@ class GivenTexts(ABC):
                     )
                 found = measure_losses(model, batch, torch_loading.free_memory)
         self._check_finite(one.loss for one in found)
+        return found
+
+    @cached_property
+    def shown_tokens(self) -> ShownTokens:
+        """The model's tokens as a person can read them."""
+        return ShownTokens(self._tokenizer, self._encoder)
+
+    @property
+    def score_bytes(self) -> int:
+        """Memory of the scores of all tokens at one position."""
+        model = self._model
+        return self._vocabulary * (model.dtype.itemsize if model is not None else 4)
+
+    def read_scores(
+        self,
+        text: TokenText,
+        keep: range,
+        adapter: str | None = None,
+        stop: StopSign | None = None,
+        adapter_hash: str | None = None,
+    ) -> TextScores | None:
+        """Read a text and keep the scores at some positions; None where `stop` was set first.
+
+        Raises QeuError for a text that is too long, a full memory, and an adapter that does not
+        fit or, where its hash is given, has another by now.
+        """
+        if len(text.ids) > self.context:
+            raise QeuError(
+                f"Prompt and text have {len(text.ids):,} tokens; {self.name} reads "
+                f"{self.context:,}. Shorten the text, or choose a model with a longer context."
+            )
+        with self._speaking(adapter, stop) as (model, hash_):
+            if model is None:
+                return None
+            if adapter_hash and hash_ != adapter_hash:
+                raise QeuError(
+                    f"Adapter {adapter!r} was changed meanwhile. Look again: the new one is read "
+                    "afresh."
+                )
+            found = read_scores(model, text, keep, lambda: _is_set(stop))
+        if found is not None:
+            # the best score tells, as it does to the engine: a vocabulary may have masked tokens
+            best = (float(row.max()) for row in found.rows.values())
+            self._check_finite((*found.bits, *best))
         return found
 
     @contextmanager

@@ -71,6 +71,7 @@ class LiveRow:
         self.adapter = adapter
         self.random = random.Random(sampling.seed)
         self.token_ids: list[int] = []
+        self._begun = 0  # of them, those that were given
         self.finish_reason = ""
         self.error = ""
         self.batch_size = 0
@@ -110,15 +111,33 @@ class LiveRow:
     @property
     def ttft_s(self) -> float:
         """Seconds from the start of computation to the first token; 0 if there is none."""
-        return self.first_at - self.started_at if self.token_ids else 0.0
+        return self.first_at - self.started_at if self._written_count else 0.0
 
     @property
     def tokens_per_s(self) -> float:
         """Tokens after the first, by the time they took; of a single one, by its own time."""
-        count = len(self.token_ids)
+        count = self._written_count
         if count < 2:
             return count / self.ttft_s if self.ttft_s else 0.0
         return (count - 1) / max(self.last_at - self.first_at, 1e-9)
+
+    @property
+    def _written_count(self) -> int:
+        return len(self.token_ids) - self._begun
+
+    def go_on(self, begun: Sequence[int]) -> None:
+        """Take tokens as written before the row starts; what they say comes with its first piece.
+
+        The random numbers that were drawn for them are spent, so that the same seed goes on alike.
+        """
+        for token in begun:
+            self.token_ids.append(token)
+            self._text += "" if token in self._end_ids else self._stream.push(token)
+            if not self.sampling.is_greedy:
+                self.random.random()
+        self._begun = len(self.token_ids)
+        if begun and (begun[-1] in self._end_ids or self._found_stop_text()):
+            self.finish_reason = "stop"
 
     def begin(self, batch_size: int) -> None:
         """The computation of the prompt starts now."""
@@ -128,7 +147,7 @@ class LiveRow:
     def take(self, token: int) -> str:
         """Add a token and decide whether it was the last; returns text ready to be shown."""
         self.last_at = time.perf_counter()
-        if not self.token_ids:
+        if not self._written_count:
             self.first_at = self.last_at
         self.token_ids.append(token)
         if token in self._end_ids:

@@ -180,7 +180,7 @@ class LocalModel(GivenTexts):
         try:
             asked = row.sampling.checked()
             job.prepared = self.prepare(row.prompt)
-            over = job.prepared.tokens + 1 - self.context
+            over = job.prepared.tokens + len(row.begun) + 1 - self.context
             if over > 0:
                 raise QeuError(
                     f"The prompt has {job.prepared.tokens:,} tokens, {over:,} more than "
@@ -198,6 +198,7 @@ class LocalModel(GivenTexts):
                 stop_texts=(*row.prompt.stop, *job.prepared.stop),
                 stop=row.stop,
             )
+            job.live.go_on(row.begun)
         except QeuError as e:
             job.error = str(e)
         return job
@@ -370,7 +371,7 @@ class LocalModel(GivenTexts):
             batch=live.batch_size,
             exact=exact,
             adapter=row.adapter is not None,
-            notes=(*prepared.notes, *job.notes),
+            notes=(*prepared.notes, *job.notes, *local_receipt.note_begun(len(row.begun))),
         )
         return Generation(
             text=text,

@@ -47,6 +47,11 @@ def list_parameters(asked: Sampling, sent: Sampling, vocabulary: int) -> tuple[P
     return tuple(found)
 
 
+def note_begun(tokens: int) -> tuple[str, ...]:
+    """What the receipt says of tokens that the text was begun with."""
+    return (f"Given, not chosen: the first {tokens:,} of the text's tokens.",) if tokens else ()
+
+
 def make_receipt(
     parameters: tuple[Parameter, ...],
     *,

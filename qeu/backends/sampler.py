@@ -80,17 +80,17 @@ def filter_candidates(ids: torch.Tensor, scores: torch.Tensor, settings: RowSett
     removed = torch.zeros_like(ids, dtype=torch.int8)
     limit = torch.where(settings.top_k_column > 0, settings.top_k_column, scores.shape[1])
     removed[place >= limit] = TOP_K
-    probabilities = _share(scores, removed)
+    probabilities = share(scores, removed)
     if settings.uses_top_p:
         # a token stays if those before it have not reached the mass yet
         before = probabilities.cumsum(-1) - probabilities
         out = (before >= settings.top_p) & (place > 0) & (settings.top_p < 1)
         removed[out & (removed == KEPT)] = TOP_P
-        probabilities = _share(scores, removed)
+        probabilities = share(scores, removed)
     if settings.uses_min_p:
         out = (probabilities < settings.min_p * probabilities[:, :1]) & (place > 0)
         removed[out & (removed == KEPT)] = MIN_P
-        probabilities = _share(scores, removed)
+        probabilities = share(scores, removed)
     return Candidates(ids, scores, removed, probabilities)
 
 
@@ -106,6 +106,20 @@ def draw(candidates: Candidates, uniforms: Sequence[float]) -> torch.Tensor:
     return candidates.ids.gather(1, torch.minimum(column, last))[:, 0]
 
 
+def penalised(logits: torch.Tensor, used: torch.Tensor, settings: RowSettings) -> torch.Tensor:
+    """The scores in float32 after the repetition penalty; the model's own stay as they are."""
+    scores = logits.float()
+    if not settings.penalises:
+        return scores
+    return penalise(scores.clone() if scores is logits else scores, used, settings.penalty)
+
+
+def shortlist(scores: torch.Tensor, settings: RowSettings) -> Candidates:
+    """What the draw is made from: the steps after the penalty, as each row asks for them."""
+    ranked, ids = rank(scores, settings, settings.columns(scores.shape[1]))
+    return filter_candidates(ids, ranked, settings)
+
+
 def next_tokens(
     logits: torch.Tensor,
     used: torch.Tensor,
@@ -117,16 +131,11 @@ def next_tokens(
     A best score that is not finite means that the row's computation has failed. Greedy rows draw
     no random number.
     """
-    scores = logits.float()
-    if settings.penalises:
-        # never into the model's own output
-        scores = scores.clone() if scores is logits else scores
-        scores = penalise(scores, used, settings.penalty)
+    scores = penalised(logits, used, settings)
     if settings.all_greedy:
         best, chosen = scores.max(-1)
         return chosen, best
-    ranked, ids = rank(scores, settings, settings.columns(scores.shape[1]))
-    candidates = filter_candidates(ids, ranked, settings)
+    candidates = shortlist(scores, settings)
     uniforms = [
         0.0 if greedy else source.random()
         for greedy, source in zip(settings.greedy, randoms, strict=True)
@@ -135,8 +144,9 @@ def next_tokens(
     if any(settings.greedy):
         # of equal scores `topk` may rank any first; greedy is the same whoever shares the batch
         chosen = torch.where(settings.greedy_mask, scores.argmax(-1), chosen)
-    return chosen, ranked[:, 0]
+    return chosen, candidates.scores[:, 0]
 
 
-def _share(scores: torch.Tensor, removed: torch.Tensor) -> torch.Tensor:
+def share(scores: torch.Tensor, removed: torch.Tensor) -> torch.Tensor:
+    """Probabilities of what is not removed, 0 for the rest; both (rows, columns)."""
     return scores.masked_fill(removed != KEPT, float("-inf")).softmax(-1)

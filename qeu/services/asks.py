@@ -19,7 +19,8 @@ class Ask:
 
     `key` names it among its run ("left", "creator", …); `model` is `NAME` or `NAME@ADAPTER`;
     `layout` empty takes the model's own; `expected_language` empty takes what the role implies.
-    `own_layout` is what the model's adapter learned, "" where nobody knows.
+    `own_layout` is what the model's adapter learned, "" where nobody knows. `begun` are tokens that
+    the text begins with, as the next-token view put them there.
     """
 
     key: str
@@ -33,6 +34,7 @@ class Ask:
     expected_language: str = ""
     logician: Role = ROLES["logician"]
     own_layout: str = ""
+    begun: tuple[int, ...] = ()
 
     @property
     def model_name(self) -> str:

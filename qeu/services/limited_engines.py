@@ -5,6 +5,7 @@ All runs of the page and of its API pass here, so that no tab can forget a rule.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from qeu.backends.base import Backend, EngineIdentity, OnDone, Piece, Prepared, Row
 from qeu.backends.catalog import is_hosted
@@ -14,6 +15,10 @@ from qeu.backends.shelf import OnProgress
 from qeu.core.generation import Generation
 from qeu.core.prompts import Prompt
 from qeu.services.public_limits import PublicLimits, refuse_for_today
+
+if TYPE_CHECKING:
+    from qeu.backends.lens_scores import TextScores, TokenText
+    from qeu.backends.shown_tokens import ShownTokens
 
 # Beside the texts: marks between the turns, and the words that some models put before all.
 _TEMPLATE_TOKENS = 200
@@ -66,6 +71,24 @@ class LimitedModel:
         if adapter is not None:
             self._limits.check_adapter(adapter)
         return self._model.identify(adapter)
+
+    @property
+    def shown_tokens(self) -> "ShownTokens":
+        """As the model says; models of this machine only."""
+        return self._model.shown_tokens  # type: ignore[attr-defined]
+
+    @property
+    def score_bytes(self) -> int:
+        """As the model says; models of this machine only."""
+        return self._model.score_bytes  # type: ignore[attr-defined]
+
+    def read_scores(
+        self, text: "TokenText", keep: range, adapter: str | None = None, *more: object
+    ) -> "TextScores | None":
+        """As the model does; raises QeuError for an adapter that is not offered."""
+        if adapter is not None:
+            self._limits.check_adapter(adapter)
+        return self._model.read_scores(text, keep, adapter, *more)  # type: ignore[attr-defined]
 
     def generate(
         self,

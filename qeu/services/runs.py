@@ -269,7 +269,8 @@ class Run:
 
     def _row(self, ask: Ask) -> Row:
         adapter = split_ref(ask.model)[1]
-        return Row(ask.prompt(), ask.sampling.checked(), adapter, self._stops[ask.key])
+        stop = self._stops[ask.key]
+        return Row(ask.prompt(), ask.sampling.checked(), adapter, stop, begun=ask.begun)
 
 
 def settle_layout(ask: Ask, engines: Engines) -> Ask:
