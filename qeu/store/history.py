@@ -92,11 +92,12 @@ def get_comparison(workspace: Workspace, number: int, visitor: str = "") -> Stor
 
 
 def forget_visitor(workspace: Workspace, visitor: str) -> None:
-    """Delete what one visitor of a public page ran; their visit is over."""
+    """Delete what one visitor of a public page ran and voted; their visit is over."""
     if not visitor:
         raise ValueError("a person's own history is never deleted as a visitor's")
     with workspace.change() as db:
         db.execute("DELETE FROM comparisons WHERE visitor = ?", (visitor,))
+        db.execute("DELETE FROM votes WHERE visitor = ?", (visitor,))
         db.execute("DELETE FROM events WHERE actor = ?", (_actor(visitor),))
 
 

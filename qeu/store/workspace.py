@@ -139,6 +139,13 @@ MIGRATIONS = (
         broken TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (jobs, record, method)
     ) WITHOUT ROWID;
     """,
+    # one vote a person (or browser) and run; `data` is what its event tells
+    """
+    CREATE TABLE votes (
+        event INTEGER PRIMARY KEY, at TEXT NOT NULL, visitor TEXT NOT NULL, voter TEXT NOT NULL,
+        run INTEGER NOT NULL, data TEXT NOT NULL, UNIQUE (run, voter)
+    );
+    """,
 )
 
 # How long one process waits for another's transaction before it gives up.

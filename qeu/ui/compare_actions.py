@@ -18,14 +18,15 @@ from qeu.services.link import to_query
 from qeu.services.runs import Live, Run, restore_live
 from qeu.store.history import StoredComparison, get_comparison, search_comparisons
 from qeu.ui.compare_form import CompareForm, Data, Updates
-from qeu.ui.compare_view import CompareView
+from qeu.ui.compare_view import CompareView, diff_html
 from qeu.ui.context import Context
 from qeu.ui.plans import plan_text, warning_text
 from qeu.ui.sentences import tell
-from qeu.ui.sessions import language_of
+from qeu.ui.sessions import Session, language_of
 from qeu.ui.streaming import stream_run
 from qeu.ui.strings import text
 from qeu.ui.visibility import OFF
+from qeu.ui.votes_round import Round, booth_of
 
 log = logging.getLogger(__name__)
 PLACE = "compare"
@@ -56,10 +57,11 @@ class CompareActions:
             yield self.view.show_notice(tell(str(error), language), "error")
             return
         session.begin(PLACE, run)
+        self.view.votes.begin(session, data, comparison)
         notice = warning_text(comparison, language) or plan_text(run.plan, language)
         first = {
             **self.view.show_notice(notice),
-            **self.view.show_lives(run.live, language),
+            **self.show(session, language),
             self.view.cut_btn: gr.update(visible=OFF),
         }
         yield from stream_run(
@@ -67,7 +69,7 @@ class CompareActions:
             PLACE,
             run,
             first,
-            lambda keys: self.view.show_lives(run.live, language, whole=False, only=keys),
+            lambda keys: self.show(session, language, whole=False, only=keys),
             {self.view.notice: gr.skip()},
         )
         if session.is_current(PLACE, run):
@@ -76,25 +78,50 @@ class CompareActions:
     def _finish(
         self, run: Run, comparison: Comparison, language: str, request: gr.Request
     ) -> Updates:
-        updates = self.view.show_lives(run.live, language)
+        session, updates = self.context.sessions.of(request), {}
         too_long = any(live.tokens_over for live in run.live.values())
         updates[self.view.cut_btn] = gr.update(visible=too_long or OFF)
         visitor = self.context.visitor(request)
         try:
             stored = store_comparison(self.context.workspace, comparison, run, visitor)
         except QeuError as error:
+            self.view.votes.give_up(session)
+            updates |= self.show(session, language)
             return updates | self.view.show_notice(tell(str(error), language), "error")
-        return updates | self._take_away(stored, comparison) | self.list_history("", request)
+        self.view.votes.finish(session, stored)
+        updates |= self.show(session, language) | self.list_history("", request)
+        return updates | self.take_away(stored, comparison, session)
 
-    def _take_away(self, stored: StoredComparison, comparison: Comparison) -> Updates:
-        name = f"qeu-run-{stored.id}.json"
-        path = Path(tempfile.mkdtemp(prefix="qeu-")) / name
-        path.write_text(export_json(stored), encoding="utf-8")
-        return {
+    def show(
+        self,
+        session: Session,
+        language: str,
+        whole: bool = True,
+        only: set[str] = frozenset(),
+    ) -> Updates:
+        """What the page shows of its texts, names covered during a blind vote."""
+        votes, view = self.view.votes, self.view
+        covered = votes.cover(view.sides, session, language, whole)
+        if covered is None:
+            covered = view.show_lives(session.shown.get(PLACE, {}), language, whole, only)
+        elif whole:
+            covered[view.diff] = diff_html({}, language)
+        return covered | votes.show_bar(session, language) if whole else covered
+
+    def take_away(
+        self, stored: StoredComparison, comparison: Comparison, session: Session
+    ) -> Updates:
+        """The run as code, command and file; the file, which names who wrote what, when shown."""
+        updates: Updates = {
             self.view.snippet: export_snippet(comparison),
             self.view.command_box: export_command(comparison),
-            self.view.json_btn: gr.update(value=str(path), interactive=True),
+            self.view.json_btn: gr.update(interactive=False),
         }
+        if not booth_of(session).covered:
+            path = Path(tempfile.mkdtemp(prefix="qeu-")) / f"qeu-run-{stored.id}.json"
+            path.write_text(export_json(stored), encoding="utf-8")
+            updates[self.view.json_btn] = gr.update(value=str(path), interactive=True)
+        return updates
 
     def on_live(self, data: Data, live: bool, request: gr.Request) -> Iterator[Updates]:
         """A slider was let go: run again, if live tuning is on and there is a question."""
@@ -124,14 +151,18 @@ class CompareActions:
         session, language = self.context.sessions.of(request), language_of(request)
         if (run := session.runs.get(PLACE)) and not run.finished:
             return self.view.show_notice(text("swap.busy", language), "error")
+        if booth_of(session).covered:
+            return self.view.show_notice(text("vote.swap", language), "error")
         try:
             comparison = self.read(data).swapped()
         except QeuError as error:
             return self.view.show_notice(tell(str(error), language), "error")
+        # its letters would stand at the wrong texts now
+        booth_of(session).round = None
         lives = session.shown.get(PLACE, {})
         swapped = {"left": lives.get("right"), "right": lives.get("left")}
         session.shown[PLACE] = {name: live for name, live in swapped.items() if live}
-        return self.form.fill(comparison) | self.view.show_lives(session.shown[PLACE], language)
+        return self.form.fill(comparison) | self.show(session, language)
 
     def on_link(self, data: Data, base: str, request: gr.Request) -> Updates:
         """The address that opens the page with these settings."""
@@ -174,10 +205,17 @@ class CompareActions:
         except QeuError as error:
             return self.view.show_notice(tell(str(error), language), "error")
 
-    def show_stored(self, stored: StoredComparison, line: str, request: gr.Request) -> Updates:
+    def show_stored(
+        self,
+        stored: StoredComparison,
+        line: str,
+        request: gr.Request,
+        known: Round | None = None,
+    ) -> Updates:
         """A run with all its settings in place of what the page shows, and a line that says so.
 
-        Raises QeuError where its settings cannot be read.
+        `known` is the blind round that it was shown in before. Raises QeuError where its settings
+        cannot be read.
         """
         comparison = Comparison.from_json(stored.settings)
         session, language = self.context.sessions.of(request), language_of(request)
@@ -185,17 +223,18 @@ class CompareActions:
         lives = restored_lives(stored, comparison)
         session.shown[PLACE] = lives
         session.runs.pop(PLACE, None)
+        self.view.votes.restore(session, stored, comparison, known)
         return {
             **self.form.fill(comparison),
-            **self.view.show_lives(lives, language),
-            **self._take_away(stored, comparison),
+            **self.show(session, language),
+            **self.take_away(stored, comparison, session),
             **self.view.show_notice(line),
         }
 
     def on_language(self, request: gr.Request) -> Updates:
         """Show again, in the language just chosen, what the server had written in another."""
         session, language = self.context.sessions.of(request), language_of(request)
-        shown = self.view.show_lives(session.shown.get(PLACE, {}), language)
+        shown = self.show(session, language) | self.view.votes.show_standings(request)
         return shown | self.view.show_translations(request)
 
 

@@ -9,7 +9,7 @@ import gradio as gr
 from qeu.services.compare import SIDES, Comparison
 from qeu.services.defaults import Defaults
 from qeu.ui.checks_panel import build_checks_panel
-from qeu.ui.compare_actions import PLACE, CompareActions
+from qeu.ui.compare_actions import CompareActions
 from qeu.ui.compare_form import CompareForm, Data, QuestionForm, SideForm, Updates
 from qeu.ui.compare_view import CompareView, build_side_view
 from qeu.ui.context import DEFAULT_MODEL, Context, Words
@@ -20,8 +20,10 @@ from qeu.ui.panels import notice_html
 from qeu.ui.sampling_form import SamplingForm
 from qeu.ui.send_panel import SendPanel
 from qeu.ui.strings import text
-from qeu.ui.translation_source import part_name, read_side
+from qeu.ui.translation_source import part_name
 from qeu.ui.visibility import OFF
+from qeu.ui.votes_actions import VotesActions
+from qeu.ui.votes_panel import VotesPanel
 
 EXAMPLES_FILE = Path(__file__).parent / "examples.json"
 # Each run has a queue of its own on the device; the page's queue must not hold anybody back.
@@ -77,6 +79,7 @@ class CompareTab:
                 min_width=200,
             )
         self.question = QuestionForm(say)
+        self.votes = VotesPanel(context, say)
         with gr.Row(elem_id="actions", elem_classes="q-actions"):
             self.run_btn = gr.Button(
                 say("action.run"),
@@ -98,6 +101,7 @@ class CompareTab:
             self.cut_btn = gr.Button(
                 say("action.cut"), visible=OFF, elem_id="cut-btn", size="md", min_width=150
             )
+            self.votes.build_switch()
         notice = gr.HTML(notice_html(text("page.hint", "en")), elem_id="notice")
         self.pair_line = gr.HTML(elem_id="pair")
         self.side_forms, side_views = {}, {}
@@ -106,6 +110,7 @@ class CompareTab:
                 with gr.Column(min_width=320, elem_id=f"{name}-side", elem_classes="q-side"):
                     self.side_forms[name] = SideForm(say, name, models)
                     side_views[name] = build_side_view(context, say, name)
+        self.votes.build_bar()
         with gr.Accordion(say("diff.title"), open=False, elem_id="diff"):
             diff = gr.HTML()
         with gr.Accordion(say("history.title"), open=False, elem_id="history") as self.history:
@@ -115,6 +120,7 @@ class CompareTab:
             history_list = gr.Radio(
                 [], show_label=False, container=False, elem_id="history-list", elem_classes="q-list"
             )
+        self.votes.build_standings()
         self.exhibits = ExhibitsPanel(say)
         with gr.Accordion(say("take.title"), open=False, elem_id="take") as self.take:
             with gr.Row(elem_classes="q-tight"):
@@ -150,6 +156,7 @@ class CompareTab:
             link_box,
             json_btn,
             history_list,
+            self.votes,
         )
 
     def wire(self, roles: Mapping[str, gr.Textbox]) -> CompareActions:
@@ -158,7 +165,7 @@ class CompareTab:
             self.question, self.side_forms, self.sampling, self.switches["exact"], roles
         )
         do = CompareActions(self.context, form, self.view)
-        inputs, shown = form.components(), self.view.outputs()
+        inputs, shown = form.components() | self.votes.inputs(), self.view.outputs()
         self.run_btn.click(do.on_run, inputs, shown, api_name="run", **PRIVATE, **MANY)
         seeds = {form.sampling.controls["seed"]} | {
             s.sampling.controls["seed"] for s in form.sides.values()
@@ -171,7 +178,7 @@ class CompareTab:
                 None, js=f"() => qeuCopy('{name}-text')", **PRIVATE
             )
             strip = self.view.sides[name].strip
-            strip.wire(read_side(self.context, PLACE, name), part_name)
+            strip.wire(self.votes.reader(name), part_name)
         self._wire_live(do, inputs, shown)
         everything = form.outputs() | shown
         quiet = {"show_progress": "hidden", **PRIVATE}
@@ -181,6 +188,7 @@ class CompareTab:
         self.send.wire(self.take)
         self._wire_history(do, everything)
         self.exhibits.wire(do.show_stored, everything)
+        VotesActions(self.context, self.votes, do, load_examples).wire(inputs, everything)
         self.example_dd.input(
             _example_filler(form, self.pair),
             self.example_dd,

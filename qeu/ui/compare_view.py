@@ -13,6 +13,7 @@ from qeu.ui.markup import diff_text, escape
 from qeu.ui.panels import head_html, notice_html, prompt_html, receipt_html, text_html
 from qeu.ui.strings import text
 from qeu.ui.translation_strip import TranslationStrip
+from qeu.ui.votes_panel import VotesPanel
 
 Updates = dict[object, object]
 
@@ -61,6 +62,7 @@ class CompareView:
     link_box: gr.Textbox
     json_btn: gr.DownloadButton
     history_list: gr.Radio
+    votes: VotesPanel
 
     def outputs(self) -> set[object]:
         """All that a run may update."""
@@ -73,6 +75,7 @@ class CompareView:
             self.link_box,
             self.json_btn,
             self.history_list,
+            *self.votes.outputs(),
         }
         for side in self.sides.values():
             found |= side.outputs()

@@ -14,6 +14,7 @@ from qeu.services.job_queue import JobQueue
 from qeu.services.limited_engines import LimitedEngines
 from qeu.services.public_limits import PublicLimits
 from qeu.services.usefulness_runs import UsefulnessRuns
+from qeu.store.history import forget_visitor
 from qeu.store.workspace import Workspace
 from qeu.ui.preload import Preload
 from qeu.ui.sessions import Sessions
@@ -112,6 +113,12 @@ class Context:
         """Refuse on a public page what is not offered: visitors load nothing of their own."""
         if self.settings.public:
             self.limits.check_model(ref)
+
+    def end_visit(self, request: gr.Request) -> None:
+        """A page was closed: nothing is computed for it on; a public one leaves nothing behind."""
+        self.sessions.end(request)
+        if self.settings.public and "workspace" in self.__dict__:
+            forget_visitor(self.workspace, self.visitor(request))
 
     def visitor(self, request: gr.Request) -> str:
         """Whose history is meant: each visit's own on a public page, the one person's otherwise."""
