@@ -369,10 +369,12 @@ def test_the_owners_hosted_models_last_as_long_as_the_days_budget(scene, visitor
     assert len(scene.groq.completions) == before
 
 
-def test_the_api_offers_two_functions_and_no_training(scene, visitor):
+def test_the_api_offers_four_functions_and_no_training(scene, visitor):
     assert set(visitor.http.get("/gradio_api/info").json()["named_endpoints"]) == {
         "/compare",
         "/check",
+        "/merge",
+        "/generate",
     }
     assert visitor.http.post("/gradio_api/run/train", json={"data": []}).status_code >= 400
     trains = [name for name in visitor.ids if name.startswith("train") and "run" in name]

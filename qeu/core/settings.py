@@ -61,6 +61,9 @@ class Settings:
     idle_minutes: int = _env(  # type: ignore[assignment]
         "QEU_IDLE_MINUTES", 0, "Unload a model unused for so long; 0 is never.", 0, 10_080
     )
+    mcp: bool = _env(  # type: ignore[assignment]
+        "QEU_MCP", False, "1 to offer the functions of the HTTP API as MCP tools as well."
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":

@@ -105,15 +105,21 @@ def merge_files(
     return MergeReport(dataset, plan, added.imported, added.unchanged, tuple(rejected))
 
 
-def _plan(paths: Sequence[Path], options: MergeOptions) -> MergePlan:
-    if len(paths) < 2:
+def check_options(count: int, options: MergeOptions) -> None:
+    """Raise QeuError where `count` files cannot be merged in this way."""
+    if count < 2:
         raise QeuError("A merge needs two files or more, one for each language.")
-    if options.languages and len(options.languages) != len(paths):
-        raise QeuError(f"There are {len(paths)} files but {len(options.languages)} languages.")
+    if options.languages and len(options.languages) != count:
+        raise QeuError(f"There are {count} files but {len(options.languages)} languages.")
     first, last = options.rows
     if first < 1 or (last is not None and last < first):
         raise QeuError(f"The rows {first}:{last} are no range; the first row is 1, for example "
                        "1:3801.")  # fmt: skip
+
+
+def _plan(paths: Sequence[Path], options: MergeOptions) -> MergePlan:
+    check_options(len(paths), options)
+    first, last = options.rows
     languages, lengths = [], []
     for place, path in enumerate(paths):
         votes: Counter[str] = Counter()

@@ -10,7 +10,7 @@ from qeu.store.workspace import Workspace, dump_json, now
 DECISIONS = ("accept", "merged", "edited", "reject")
 SHOWN = ("all", "unreviewed", "disputed", "broken")
 # A decision holds as long as the change of the record that it made does: undo takes both back.
-_HOLDS = (
+HOLDS = (
     "(job_reviews.event = 0 OR EXISTS (SELECT 1 FROM steps "
     "WHERE steps.event = job_reviews.event AND steps.state = 'done'))"
 )
@@ -65,7 +65,7 @@ def read_review(workspace: Workspace, jobs: Sequence[int], record: int) -> Revie
     """The decision about a record that stands, whichever of these jobs it was made for."""
     rows = workspace.read(
         "SELECT * FROM job_reviews WHERE record = ? "
-        f"AND job IN (SELECT value FROM json_each(?)) AND {_HOLDS} ORDER BY job",
+        f"AND job IN (SELECT value FROM json_each(?)) AND {HOLDS} ORDER BY job",
         (record, json.dumps(list(jobs))),
     )
     return _load(rows[0]) if rows else None
@@ -74,7 +74,7 @@ def read_review(workspace: Workspace, jobs: Sequence[int], record: int) -> Revie
 def last_review(workspace: Workspace, jobs: Sequence[int]) -> Review | None:
     """The latest decision that stands; of several made at once, any."""
     rows = workspace.read(
-        f"SELECT * FROM job_reviews WHERE job IN (SELECT value FROM json_each(?)) AND {_HOLDS} "
+        f"SELECT * FROM job_reviews WHERE job IN (SELECT value FROM json_each(?)) AND {HOLDS} "
         "ORDER BY at DESC, record DESC LIMIT 1",
         (json.dumps(list(jobs)),),
     )
@@ -116,7 +116,7 @@ def list_waiting(
         "max(broken != '') AS broken FROM job_items WHERE state = 'done' "
         "AND job IN (SELECT value FROM json_each(?)) GROUP BY record), "
         "seen AS (SELECT record, count(*) AS jobs FROM job_reviews "
-        f"WHERE job IN (SELECT value FROM json_each(?)) AND {_HOLDS} GROUP BY record), "
+        f"WHERE job IN (SELECT value FROM json_each(?)) AND {HOLDS} GROUP BY record), "
         "lines AS (SELECT texts.record, coalesce(seen.jobs, 0) >= texts.jobs AS reviewed, "
         "texts.broken, job_ensembles.agreement, texts.place FROM texts "
         "LEFT JOIN seen ON seen.record = texts.record "
@@ -142,7 +142,7 @@ def mean_distances(workspace: Workspace, job: int) -> dict[int, tuple[float, int
     """{source: (mean distance to what was accepted, of how many texts)} of decisions that stand."""
     rows = workspace.read(
         "SELECT CAST(each.key AS INTEGER) AS source, avg(each.value) AS mean, count(*) AS n "
-        f"FROM job_reviews, json_each(job_reviews.distances) AS each WHERE job = ? AND {_HOLDS} "
+        f"FROM job_reviews, json_each(job_reviews.distances) AS each WHERE job = ? AND {HOLDS} "
         "GROUP BY 1",
         (job,),
     )
@@ -152,7 +152,7 @@ def mean_distances(workspace: Workspace, job: int) -> dict[int, tuple[float, int
 def count_decisions(workspace: Workspace, job: int) -> dict[str, int]:
     """{decision: how many} of those that stand."""
     rows = workspace.read(
-        f"SELECT decision, count(*) FROM job_reviews WHERE job = ? AND {_HOLDS} GROUP BY decision",
+        f"SELECT decision, count(*) FROM job_reviews WHERE job = ? AND {HOLDS} GROUP BY decision",
         (job,),
     )
     return {row[0]: row[1] for row in rows}

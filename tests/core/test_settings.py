@@ -32,6 +32,7 @@ def test_every_setting_is_read_from_its_name():
         "QEU_PUBLIC_TOKENS": "128",
         "QEU_PUBLIC_QUEUE": "4",
         "QEU_IDLE_MINUTES": "30",
+        "QEU_MCP": "1",
     }
     settings = Settings.from_env(environ)
     assert {name for name, _, _ in Settings.table()} == set(environ)
@@ -50,6 +51,7 @@ def test_every_setting_is_read_from_its_name():
         128,
         4,
         30,
+        True,
     )
     assert all(getattr(settings, f.name) != f.default for f in fields(Settings))
 

@@ -21,6 +21,7 @@ from qeu.core.roles import ROLE_IDS
 from qeu.core.sampling import Sampling
 from qeu.services.compare import SIDES
 from qeu.services.roles import ROLE_TARGETS
+from qeu.services.standing import STEP_TABS
 from qeu.services.trial import LANGUAGES as TRIAL_LANGUAGES
 from qeu.services.trial import list_items
 from qeu.services.trial_verdicts import VERDICTS as TRIAL_VERDICTS
@@ -99,6 +100,8 @@ FAMILIES: dict[str, Iterable[str] | None] = {
     "role.": ROLE_IDS,
     "roles.about.": ROLE_IDS,
     "sampling.": [key for f in fields(Sampling) for key in (f.name, f"{f.name}.help")],
+    "strip.": ("records", "waiting", "accepted", "runs", "adapters", "votes"),
+    "strip.step.": STEP_TABS,
     "target.": (*TARGETS, *(name for name in ROLE_TARGETS if name != "own")),
     "trial.axis.": ("instruction", "content"),
     "trial.by.": AXES,
