@@ -4,6 +4,7 @@
 configurations, without any download, and prints one line a figure, each the median over rounds
 that are interleaved with what it is compared with. Without a GPU the same runs on tiny shapes on
 the processor, and every line says so: such figures tell that the script works, nothing more.
+Training on such a card is measured by `python -m benchmarks.gpu_training`.
 
 one     tokens/s of one side, and of a bare `generate` loop of transformers on the same weights
 two     tokens/s of base and adapter together in one batch, each side's

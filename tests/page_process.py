@@ -127,16 +127,25 @@ class Visitor:
 
         All that came back, as one JSON text.
         """
-        target = [self.ids[elem_id], event]
-        (found,) = [
-            d
-            for d in self.config["dependencies"]
-            if target in [list(t) for t in d["targets"]] and (d["backend_fn"] or d["inputs"])
-        ]
+        (found,) = self.listeners(self.ids[elem_id], event)
         given = {self.ids[name.replace("_", "-")]: value for name, value in values.items()}
         missing = set(given) - set(found["inputs"])
         assert not missing, f"{elem_id} reads nothing of {missing}"
-        data = [given.get(i, self.parts[i].get("value")) for i in found["inputs"]]
+        return self.send(found, given, event_data)
+
+    def listeners(self, part: int, event: str) -> list[dict]:
+        """What listens to an event of a part and is answered by the server."""
+        return [
+            d
+            for d in self.config["dependencies"]
+            if [part, event] in [list(t) for t in d["targets"]] and (d["backend_fn"] or d["inputs"])
+        ]
+
+    def send(
+        self, found: dict, given: Mapping[int, object] | None = None, event_data: object = None
+    ) -> str:
+        """Wake one listener, with other values than the parts' first ones by their numbers."""
+        data = [(given or {}).get(i, self.parts[i].get("value")) for i in found["inputs"]]
         body = {"data": data, "fn_index": found["id"], "session_hash": self.session}
         body["event_data"] = event_data
         if found["queue"] is False:

@@ -25,7 +25,7 @@ OTHER_WORDS = (
     "ui/", "core/roles.py", "core/english_out.py", "core/merge.py", "core/prompts.py",
     "core/label_prompts.py", "core/translate_prompts.py", "core/job_prompts.py",
     "services/trial.py", "services/data_export.py", "services/evaluate_report.py",
-    "services/adapter_card.py",
+    "services/adapter_card.py", "services/adapter_export.py", "services/adapter_merge.py",
 )  # fmt: skip
 _CODE = re.compile(r"(SELECT|INSERT|UPDATE|DELETE|BETWEEN|IN|CREATE) |.*(\\| \?$)", re.DOTALL)
 _SENTENCE = re.compile(r".*[a-z]{2,} .*[.!?]", re.DOTALL)

@@ -20,6 +20,8 @@ __all__ = [
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+# A training run's own file (store/run_folders.py).
+_STATUS = "status.json"
 _PICKLES = ("adapter_model.bin", "adapter_model.pt", "adapter_model.pth")
 # A configuration of a few hundred kilobytes is none.
 _LARGEST_CONFIG_BYTES = 1_000_000
@@ -157,7 +159,9 @@ def _is_complete(path: Path) -> bool:
 
 
 def _is_meant(path: Path) -> bool:
-    """Whether a folder wants to be an adapter; one that a run has only just made does not yet."""
+    """Whether a folder wants to be an adapter; one that a run works in does only when complete."""
+    if (path / _STATUS).is_file():
+        return _is_complete(path)
     return any((path / name).is_file() for name in (CONFIG, WEIGHTS, *_PICKLES))
 
 

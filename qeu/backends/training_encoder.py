@@ -1,13 +1,14 @@
 """Tokens of a prompt and its completion, each with its field, by a base's own tokenizer."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qeu.backends.catalog import ModelCard
 from qeu.backends.chat_text import render_chat
 from qeu.backends.folders import ResolvedWeights
+from qeu.backends.token_pieces import TokenPiece, split_tokens
 from qeu.backends.tokenize import PromptEncoder
 from qeu.backends.weights import Progress, fetch_embedded
 from qeu.backends.weights_here import find_here
@@ -56,6 +57,10 @@ class TrainingEncoder:
             ids += more
             fields += token_fields(starts, field_spans(rendered.completion))
         return Encoded(tuple(ids), fields, learned)
+
+    def read(self, ids: Sequence[int]) -> list[TokenPiece]:
+        """The ids as text that a person can read."""
+        return split_tokens(self._tokenizer, ids)
 
     def _pieces(self, prompt: Prompt, text: str) -> list[_Piece]:
         """The prompt's text in the pieces that PromptEncoder.prepare encodes one by one."""

@@ -4,6 +4,8 @@ import argparse
 import os
 from dataclasses import asdict
 
+from qeu.cli import adapter_parts
+from qeu.cli.data_arguments import add_json
 from qeu.cli.screen import say, show, show_json, table
 from qeu.core.settings import Settings
 from qeu.services.adapters import AdapterCard, list_cards, show_card
@@ -13,27 +15,34 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add the command's options."""
     parser = commands.add_parser(
         "adapters",
-        help="list the adapters and the bases they fit",
+        help="list adapters; merge, export, push or delete one",
         description="List the adapters in QEU_ADAPTERS with base, size, layout and checkpoints, "
         "and the folders that cannot be loaded with the reason. MODEL@ADAPTER asks one of them; "
-        "any folder on this disk and any Hub id (owner/name) can stand for ADAPTER too. "
-        "`adapters show NAME` tells all about one.",
+        "any folder on this disk and any Hub id (owner/name) can stand for ADAPTER too.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "what", nargs="*", metavar="show NAME", help="tell all about one adapter or folder"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object on one line")
-    parser.set_defaults(run=run_adapters, usage_error=parser.error)
+    add_json(parser)
+    parser.set_defaults(run=run_list)
+    parts = parser.add_subparsers(title="commands", metavar="COMMAND")
+    show_part = parts.add_parser(
+        "show", help="tell all about one", description="Tell all about one adapter or folder.",
+        allow_abbrev=False,
+    )  # fmt: skip
+    show_part.add_argument("name", metavar="NAME", help="adapter or folder")
+    adapter_parts.add_json_behind(show_part)
+    show_part.set_defaults(run=run_show)
+    adapter_parts.add_parts(parts)
 
 
-def run_adapters(args: argparse.Namespace) -> int:
-    """Print the table of adapters, or one of them."""
+def run_show(args: argparse.Namespace) -> int:
+    """Tell all about one adapter."""
     settings = Settings.from_env(os.environ)
-    if args.what:
-        if len(args.what) != 2 or args.what[0] != "show":
-            args.usage_error("write `adapters`, or `adapters show NAME`")
-        return _show_one(show_card(settings.adapters, args.what[1], settings.cache_dir), args.json)
+    return _show_one(show_card(settings.adapters, args.name, settings.cache_dir), args.json)
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print the table of adapters."""
+    settings = Settings.from_env(os.environ)
     cards, broken = list_cards(settings.adapters, settings.cache_dir)
     if args.json:
         problems = [asdict(one) | {"path": str(one.path)} for one in broken]

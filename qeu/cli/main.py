@@ -13,14 +13,19 @@ from qeu.cli import (
     compare,
     data,
     ensemble,
+    evaluate,
     generate,
     history,
     jobs,
+    lens,
     models,
     record,
+    runs,
+    standing,
     train,
     translate,
     usefulness,
+    vote,
 )
 from qeu.cli.screen import prepare_streams, say
 from qeu.core.errors import QeuError, UsageError
@@ -69,7 +74,12 @@ def build_parser() -> argparse.ArgumentParser:
         ensemble,
         translate,
         usefulness,
+        lens,
         train,
+        evaluate,
+        runs,
+        vote,
+        standing,
     ):
         group.add_command(commands)
     return parser

@@ -144,7 +144,8 @@ class RunPassport:
     the tokenizer's files; `layout_hash` by `hash_layout`. `loss_on` names the fields that are
     learned. `reasoning` says whose reasoning the records had: their own, none, or another
     record's (placebo); `reasoning_dropout` is the share of records that lost theirs. `where` is
-    the filter that chose the records. Role "by_category" has no text of its own.
+    the filter that chose the records; `twins` are the variants (core/twins.py) that it is compared
+    with, which all had the same records. Role "by_category" has no text of its own.
     """
 
     name: str
@@ -170,6 +171,7 @@ class RunPassport:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     watch: WatchSettings = field(default_factory=WatchSettings)
     where: Mapping[str, object] = field(default_factory=dict)
+    twins: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def problems(self) -> list[str]:
@@ -203,7 +205,7 @@ class RunPassport:
     def to_json(self) -> dict[str, object]:
         """Plain values, as in `run.json`."""
         data = asdict(self) | {"loss_on": list(self.loss_on), "versions": dict(self.versions)}
-        data["where"] = dict(self.where)
+        data["where"], data["twins"] = dict(self.where), list(self.twins)
         data["lora"]["target_modules"] = list(self.lora.target_modules)
         return data
 
@@ -212,6 +214,7 @@ class RunPassport:
         """The passport again; raises QeuError for a field that is unknown or missing."""
         values = _known(cls, data)
         values["loss_on"] = tuple(values.get("loss_on", cls.loss_on))  # type: ignore[arg-type]
+        values["twins"] = tuple(values.get("twins", ()))  # type: ignore[arg-type]
         lora = _known(LoraSettings, values.get("lora", {}))
         lora["target_modules"] = tuple(lora.get("target_modules", ()))  # type: ignore[arg-type]
         values["lora"] = LoraSettings(**lora)  # type: ignore[arg-type]

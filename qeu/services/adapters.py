@@ -83,7 +83,7 @@ def make_card(
     return AdapterCard(
         name=adapter.name,
         base=base,
-        trained_on=_without_folder(adapter.bases[0] if adapter.bases else ""),
+        trained_on=without_folder(adapter.bases[0] if adapter.bases else ""),
         rank=adapter.rank,
         target_modules=adapter.target_modules,
         bytes=adapter.bytes,
@@ -168,7 +168,7 @@ def _revision_here(model: str, cache: Path) -> str:
         return ""
 
 
-def _without_folder(base: str) -> str:
+def without_folder(base: str) -> str:
     """A base's name; of a path only the last part, which tells nothing of a person's machine."""
     is_path = base.startswith(("/", "~", ".", "\\")) or ":\\" in base
     return base.replace("\\", "/").rstrip("/").rpartition("/")[2] if is_path else base

@@ -4,7 +4,7 @@ import hashlib
 import threading
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from qeu.core.record import Record
@@ -43,6 +43,16 @@ class Count:
     dropped: int = 0
     kept_apart: int = 0
 
+    @property
+    def learnable(self) -> "array[int]":
+        """The records that have something to learn at the limit."""
+        return array("q", (id_ for id_ in self.ids if id_ not in self.nothing_left))
+
+    def tokens(self, limit: int) -> int:
+        """Tokens of all examples that have something to learn, each cut at the limit."""
+        pairs = zip(self.lengths, self.ids, strict=True)
+        return sum(min(n, limit) for n, id_ in pairs if id_ not in self.nothing_left)
+
 
 def count_examples(
     workspace: Workspace,
@@ -56,10 +66,10 @@ def count_examples(
     """Make every record's example and count it; raises `Stopped` when `stop` is set."""
     variant, limit = order.variant, order.training.max_length
     count = Count(cuts={at: Counter() for at in sorted({*LENGTHS, limit})})
-    others = _find_others(workspace, ids, order, stop)
+    others = find_others(workspace, ids, order, stop)
     done = 0
-    for batch in _batches(workspace, ids, stop):
-        donors = _load_donors(workspace, batch, others)
+    for batch in batches(workspace, ids, stop):
+        donors = load_donors(workspace, batch, others)
         for stored in batch:
             record, other = stored.record, donors.get(others.get(stored.id, -1))
             if why := why_left_out(record, variant, other is not None):
@@ -83,7 +93,7 @@ def count_examples(
     return count
 
 
-def _find_others(
+def find_others(
     workspace: Workspace, ids: "array[int]", order: TrainOrder, stop: threading.Event | None
 ) -> dict[int, int]:
     """{record: whose reasoning it gets}, by ids; empty where reasonings are not shuffled."""
@@ -91,7 +101,7 @@ def _find_others(
         return {}
     donors = (
         _as_donor(stored.id, stored.record)
-        for batch in _batches(workspace, ids, stop)
+        for batch in batches(workspace, ids, stop)
         for stored in batch
         if clean_value(stored.record.reasoning)
     )
@@ -104,16 +114,18 @@ def _as_donor(id_: int, record: Record) -> Donor:
     return Donor(id_, group, record.identity, hashlib.sha256(text).hexdigest())
 
 
-def _load_donors(
+def load_donors(
     workspace: Workspace, batch: list[StoredRecord], others: dict[int, int]
 ) -> dict[int, Record]:
+    """The records whose reasonings the batch gets, by id."""
     wanted = [others[stored.id] for stored in batch if stored.id in others]
     return {found.id: found.record for found in load_records(workspace, wanted)} if wanted else {}
 
 
-def _batches(
-    workspace: Workspace, ids: "array[int]", stop: threading.Event | None
+def batches(
+    workspace: Workspace, ids: Sequence[int], stop: threading.Event | None
 ) -> Iterator[list[StoredRecord]]:
+    """The records of these ids, a small batch at a time; raises `Stopped` when `stop` is set."""
     for batch in iterate_records(workspace, ids, _BATCH):
         if stop and stop.is_set():
             raise Stopped("The count")

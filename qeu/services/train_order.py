@@ -7,9 +7,12 @@ from pathlib import Path
 
 from qeu.backends.memory_estimate import MemoryEstimate, estimate_training, weights_bytes
 from qeu.backends.model_shape import ModelShape
+from qeu.core.errors import QeuError
 from qeu.core.roles import Role
 from qeu.core.run_passport import LoraSettings, RunPassport, TrainingSettings, WatchSettings
+from qeu.core.train_presets import Preset
 from qeu.core.training_variant import Variant
+from qeu.core.twins import parse_twins
 from qeu.store.filters import ALL, Filter
 
 MOST_NAME_CHARACTERS = 100
@@ -24,7 +27,8 @@ _ANY_HASH = "0" * 64
 class TrainOrder:
     """Which records teach which base what, under which name.
 
-    `epochs` 0: `training.steps` says how long; else that many passes over the examples.
+    `epochs` 0: `training.steps` says how long; else that many passes over the examples. `twins`
+    are labels (own-s0) of variants that are to be compared: only what all of them can learn.
     """
 
     name: str
@@ -36,6 +40,7 @@ class TrainOrder:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     epochs: float = 0.0
     watch: WatchSettings = field(default_factory=WatchSettings)
+    twins: tuple[str, ...] = ()
 
     @classmethod
     def from_passport(cls, passport: RunPassport) -> "TrainOrder":
@@ -47,6 +52,7 @@ class TrainOrder:
         return cls(
             passport.name, passport.base, passport.dataset, Filter.from_json(passport.where),
             variant, passport.lora, passport.training, watch=passport.watch,
+            twins=passport.twins,
         )  # fmt: skip
 
     def passport(self, records: int = 1) -> RunPassport:
@@ -60,7 +66,7 @@ class TrainOrder:
             tokenizer_hash=_ANY_HASH, layout_hash=_ANY_HASH, seed=variant.seed,
             loss_on=variant.loss_on, reasoning=variant.reasoning,
             reasoning_dropout=variant.reasoning_dropout, lora=self.lora, training=self.training,
-            watch=self.watch, where=self.where.to_json(),
+            watch=self.watch, where=self.where.to_json(), twins=self.twins,
         )  # fmt: skip
 
     def problems(self) -> list[str]:
@@ -68,7 +74,24 @@ class TrainOrder:
         found = self.passport().problems()
         if not 0 <= self.epochs <= MOST_EPOCHS:
             found.append(f"epochs is {self.epochs!r}; choose above 0, at most {MOST_EPOCHS:,}.")
-        return found or self.variant.problems()
+        try:
+            parse_twins(self.twins)
+        except QeuError as error:
+            found.append(str(error))
+        return found or self.variant.problems() + self._watch_problems()
+
+    def _watch_problems(self) -> list[str]:
+        """Where the measure that chooses the kept step will never be there."""
+        learned = {
+            "reasoning_loss": self.variant.learns_reasoning and self.variant.reasoning != "none",
+            "answer_loss": self.variant.learns_output,
+        }
+        if learned.get(self.watch.best, True):
+            return []
+        return [
+            f"best is {self.watch.best}, and this variant does not learn that part; "
+            "choose loss or last."
+        ]
 
     def resolve_steps(self, rows: int) -> "TrainOrder":
         """The order with as many steps as its epochs take over `rows` rows of a batch."""
@@ -81,6 +104,18 @@ class TrainOrder:
         """Optimiser steps of one pass; the last step of a pass may have fewer rows."""
         batches = math.ceil(rows / self.training.batch_size)
         return math.ceil(batches / self.training.accumulation)
+
+
+def with_preset(order: TrainOrder, preset: Preset) -> TrainOrder:
+    """The order with a preset's base and settings; name, data and variant stay."""
+    return replace(
+        order,
+        base=preset.base,
+        lora=preset.lora,
+        training=preset.training,
+        watch=preset.watch,
+        epochs=preset.epochs,
+    )
 
 
 def name_problems(folder: Path, name: str) -> list[str]:

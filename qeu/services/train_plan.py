@@ -1,7 +1,6 @@
 """What a training run would learn from, counted before it starts; trains nothing."""
 
 import hashlib
-import math
 import threading
 from array import array
 from collections.abc import Callable, Iterator
@@ -11,6 +10,8 @@ from pathlib import Path
 from qeu.backends.catalog import find_model
 from qeu.backends.memory_estimate import MemoryEstimate, shape_of
 from qeu.backends.model_shape import ModelShape
+from qeu.backends.precision import read_machine
+from qeu.backends.train_model import machine_problems
 from qeu.backends.training_encoder import find_base, linear_layers, open_encoder
 from qeu.backends.wheel import FetchStopped
 from qeu.backends.wheel import Progress as Fetched
@@ -19,7 +20,10 @@ from qeu.core.length_stats import Histogram, make_histogram
 from qeu.core.packing import count_packs
 from qeu.core.settings import Settings
 from qeu.core.training_example import LOSSES, Encode
+from qeu.services.shipped_data import open_dataset
 from qeu.services.train_count import Count, count_examples
+from qeu.services.train_data import choose_watched, keep_common
+from qeu.services.train_notes import data_problems, length_to_keep, plan_notes, watch_problems
 from qeu.services.train_order import (
     TrainOrder,
     disk_bytes,
@@ -29,15 +33,21 @@ from qeu.services.train_order import (
     name_problems,
     shape_problems,
 )
+from qeu.services.train_time import (
+    NOT_KNOWN,
+    estimate_seconds,
+    find_speed,
+    probed_speed,
+)
 from qeu.store.changes import Progress
-from qeu.store.datasets import Dataset, find_dataset
+from qeu.store.datasets import Dataset
 from qeu.store.matching import matching_ids
 from qeu.store.queries import load_records
 from qeu.store.workspace import Workspace
 
 BOUNDS = (0, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
-# The share of examples that the proposed length keeps whole.
-KEPT = 0.99
+# Why a record is left out of twins, beside core's own reasons: not all of them can learn it.
+NOT_IN_TWINS = "not_in_twins"
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,9 @@ class TrainPlan:
     `left_out` {why: records} by LEFT_OUT. `cuts` {length: {what is lost: examples}} by LOSSES,
     over all records that could be learned from; those with nothing left at the chosen length are
     no `examples`. `rows` are those of one pass (several examples each, where packed), `learned`
-    the tokens with a loss at the chosen length. `order` has its steps resolved.
+    the tokens with a loss at the chosen length. `order` has its steps resolved. `time_s` is for
+    all steps, as `time_source` says; None where nobody knows. `validation` records are watched.
+    `train_ids` and `watched_ids` are the records of both, `pass_tokens` what one pass takes.
     """
 
     order: TrainOrder
@@ -72,11 +84,17 @@ class TrainPlan:
     keep_length: int = 0
     shown: tuple[ExampleRef, ...] = ()
     rows: int = 0
+    pass_tokens: int = 0
+    time_s: float | None = None
+    time_source: str = NOT_KNOWN
+    validation: int = 0
     memory: MemoryEstimate | None = None
     disk_bytes: int | None = None
     free_bytes: int = 0
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    train_ids: "array[int]" = field(default_factory=lambda: array("q"), repr=False)
+    watched_ids: tuple[int, ...] = field(default=(), repr=False)
 
     @property
     def epochs(self) -> float:
@@ -104,6 +122,9 @@ class TrainPlan:
             "rows": self.rows,
             "steps": self.order.training.steps,
             "epochs": round(self.epochs, 2),
+            "validation": self.validation,
+            "time_s": self.time_s and round(self.time_s, 1),
+            "time_source": self.time_source,
             "memory_bytes": memory,
             "disk_bytes": self.disk_bytes,
             "free_bytes": self.free_bytes,
@@ -125,7 +146,20 @@ def plan_order(
     A base that cannot be trained or is not here is one of the plan's problems. Raises QeuError
     where there is no such data set, `Stopped` or FetchStopped when `stop` is set.
     """
-    dataset = find_dataset(workspace, order.dataset)
+    plan = _plan_over_base(workspace, order, settings, progress, stop, on_fetch)
+    wrong = _machine_problems(plan.order, settings)
+    return replace(plan, problems=(*plan.problems, *wrong)) if wrong else plan
+
+
+def _plan_over_base(
+    workspace: Workspace,
+    order: TrainOrder,
+    settings: Settings,
+    progress: Progress,
+    stop: threading.Event | None,
+    on_fetch: Callable[[Fetched], None],
+) -> TrainPlan:
+    dataset = open_dataset(workspace, order.dataset)
     try:
         card = find_model(order.base)
     except QeuError as error:
@@ -169,34 +203,68 @@ def plan_training(
         return TrainPlan(order, free_bytes=free, problems=(*wrong, *outside))
     ids = matching_ids(workspace, dataset, order.where)
     count = count_examples(workspace, ids, order, encode, end_id, progress, stop)
+    left_out = dict(count.left_out) | _named("nothing_left", len(count.nothing_left))
+    if order.twins or order.variant.reasoning == "shuffled":
+        # whose reasoning a record gets is drawn among those that learn, so they are known first
+        kept = keep_common(workspace, ids, order, encode, end_id, stop)
+        why = NOT_IN_TWINS if order.twins else "no_other"
+        if fewer := len(count.learnable) - len(kept):
+            left_out[why] = left_out.get(why, 0) + fewer
+        count = count_examples(workspace, kept, order, encode, end_id, progress, stop)
+    watched = choose_watched(workspace, dataset, order, count.learnable, encode, end_id, stop)
     limit = order.training.max_length
     lengths = [n for n, id_ in zip(count.lengths, count.ids, strict=True)
                if id_ not in count.nothing_left]  # fmt: skip
     rows = count_packs(lengths, limit) if order.training.packing else len(lengths)
     order = order.resolve_steps(rows)
-    needed = disk_bytes(order, shape)
+    needed, speed = disk_bytes(order, shape), find_speed(adapters, order)
     # so many passes can make more steps than a run may have
     wrong = order.training.problems() + outside
-    wrong += _data_problems(dataset, len(ids), len(lengths)) + disk_problems(needed, free)
+    wrong += data_problems(dataset, len(ids), len(lengths)) + disk_problems(needed, free)
+    wrong += watch_problems(order, watched)
     return TrainPlan(
         order=order,
         matched=len(ids),
         examples=len(lengths),
-        left_out=dict(count.left_out) | _named("nothing_left", len(count.nothing_left)),
+        left_out=left_out,
         dropped=count.dropped,
         field_tokens=dict(count.fields.most_common()),
         learned=count.learned,
         lengths=make_histogram(count.lengths, BOUNDS),
         cuts={at: {name: c[name] for name in LOSSES if c[name]} for at, c in count.cuts.items()},
-        keep_length=_length_to_keep(count.lengths),
+        keep_length=length_to_keep(count.lengths),
         shown=tuple(_choose_examples(workspace, count, order.variant.seed)),
         rows=rows,
+        pass_tokens=count.tokens(limit),
+        time_s=estimate_seconds(order, rows, count.tokens(limit), speed),
+        time_source=speed.source if speed else NOT_KNOWN,
+        validation=len(watched.ids),
         memory=estimate_run(order, shape, max(count.lengths, default=0)),
         disk_bytes=needed,
         free_bytes=free,
         problems=tuple(wrong),
-        notes=tuple(_notes(order, count)),
+        notes=tuple(plan_notes(order, count, watched)),
+        train_ids=count.learnable,
+        watched_ids=watched.ids,
     )
+
+
+def with_probe(plan: TrainPlan, tokens_per_s: float) -> TrainPlan:
+    """The plan with the time that follows from a step tried just now."""
+    speed = probed_speed(tokens_per_s)
+    seconds = estimate_seconds(plan.order, plan.rows, plan.pass_tokens, speed)
+    return replace(plan, time_s=seconds, time_source=speed.source)
+
+
+def _machine_problems(order: TrainOrder, settings: Settings) -> list[str]:
+    """What this machine cannot train with; nothing where the settings make no sense anyway."""
+    if order.problems():
+        return []
+    try:
+        machine = read_machine(settings.device)
+    except QeuError as error:
+        return [str(error)]
+    return machine_problems(order.lora, order.training, machine.device == "cuda")
 
 
 def _plan_without_base(
@@ -218,12 +286,6 @@ def _plan_without_base(
     )
 
 
-def _length_to_keep(lengths: "array[int]") -> int:
-    """The smallest length at which KEPT of the examples stay whole; 0 without any."""
-    ordered = sorted(lengths)
-    return ordered[math.ceil(KEPT * len(ordered)) - 1] if ordered else 0
-
-
 def _choose_examples(workspace: Workspace, count: Count, seed: int) -> Iterator[ExampleRef]:
     """Shortest, median, longest and one by chance, the same for the same seed."""
     if not count.ids:
@@ -239,39 +301,6 @@ def _choose_examples(workspace: Workspace, count: Count, seed: int) -> Iterator[
     for which, at in places.items():
         for stored in load_records(workspace, [count.ids[at]]):
             yield ExampleRef(which, stored.id, stored.record.seq, count.lengths[at])
-
-
-def _data_problems(dataset: Dataset, matched: int, examples: int) -> list[str]:
-    if not matched:
-        return [
-            f"No record of {dataset.name!r} is chosen: it is empty, or the filter lets none "
-            "through. Import records, or widen the filter."
-        ]
-    if not examples:
-        return [
-            f"None of the {matched:,} records can be learned from; the counts say why. "
-            "Mend the records, choose another target, or raise max_length."
-        ]
-    if examples == 1:
-        return [
-            f"Only one of the {matched:,} records can be learned from, and an adapter would merely "
-            "repeat it. Choose more."
-        ]
-    return []
-
-
-def _notes(order: TrainOrder, count: Count) -> Iterator[str]:
-    if count.kept_apart:
-        yield (
-            f"{count.kept_apart:,} of the records are of split validation or test and would be "
-            "learned from. Keep to split train."
-        )
-    keep = _length_to_keep(count.lengths)
-    if keep > order.training.max_length:
-        yield (
-            f"Set max_length to {keep:,} to keep {KEPT:.0%} of the examples whole; "
-            f"it is {order.training.max_length:,}."
-        )
 
 
 def _named(name: str, number: int) -> dict[str, int]:

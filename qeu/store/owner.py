@@ -10,7 +10,11 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 def my_owner() -> str:
     """This process: its number and when it began, because numbers are used again."""
-    number = os.getpid()
+    return owner_of(os.getpid())
+
+
+def owner_of(number: int) -> str:
+    """The name of a process that runs now."""
     return f"{number}:{_began(number)}"
 
 

@@ -8,6 +8,7 @@ to end), checkpoint-N (renamed into place when complete), and at the end the ada
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -225,6 +226,6 @@ def _append(path: Path, line: Mapping[str, object]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     temporary.write_text(text, "utf-8", "surrogatepass")
     temporary.replace(path)

@@ -13,7 +13,7 @@ from qeu.core.errors import QeuError
 from qeu.core.settings import Settings
 from qeu.services.link import from_query
 from qeu.services.places import PublicQueue
-from qeu.ui.api import add_api
+from qeu.ui.api import add_api, require_mcp
 from qeu.ui.compare_form import Updates
 from qeu.ui.compare_tab import CompareTab, example_comparison, load_examples
 from qeu.ui.context import DEFAULT_MODEL, Context, Words
@@ -33,6 +33,8 @@ from qeu.ui.sampling_form import SamplingForm
 from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import LANGUAGES, text, words
+from qeu.ui.strip import Strip
+from qeu.ui.train_tab import TrainTab
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -63,6 +65,8 @@ def make_page(settings: Settings) -> tuple[gr.Blocks, dict[str, object], Context
         # said either way: left out, gradio opens a link by itself where it finds a notebook
         "share": settings.share,
         "auth": password_check(settings.password) if settings.password else None,
+        # said either way too: left out, a variable of gradio's own decides
+        "mcp_server": settings.mcp,
         "i18n": say.i18n,
         "theme": _theme(),
         "css_paths": sorted(ASSETS.glob("*.css")),
@@ -84,6 +88,8 @@ def make_page(settings: Settings) -> tuple[gr.Blocks, dict[str, object], Context
 
 def serve(settings: Settings) -> None:
     """Build the page and serve it until Ctrl-C; takes the next free port if ours is taken."""
+    if settings.mcp:
+        require_mcp(settings)
     demo, launch, context = make_page(settings)
     demo.queue(default_concurrency_limit=None, api_open=not settings.public)
     ports = range(settings.port, min(settings.port + 20, 65_536))
@@ -156,6 +162,7 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
             say("models.title"), size="sm", elem_id="models-btn", min_width=80, scale=0
         )
         theme_btn = gr.Button("◐", size="sm", elem_id="theme-btn", min_width=44, scale=0)
+    strip = Strip(context)
     hosted = HostedModels(context)
     pair = DefaultPair(context, hosted)
     drawer = ModelsDrawer(context, say, hosted)
@@ -169,16 +176,22 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
             dataset = DatasetTab(context, say)
         with gr.Tab(say("tab.reasoning"), id="reasoning") as reasoning_tab:
             reasoning = ReasoningTab(context, say, dataset.place)
+        with gr.Tab(say("tab.train"), id="train") as train_tab:
+            train = TrainTab(context, say, dataset.place)
     actions = compare.wire(roles.roles)
     # The first example stands in the form from the start: Run works before anything has loaded.
     actions.form.preset(example_comparison(load_examples()[0], DEFAULT_MODEL, pair.preset))
     roles.wire(compare.question)
     dataset.wire(dataset_tab, tabs, actions.form, roles.roles)
     reasoning.wire(reasoning_tab)
+    train.wire(train_tab, tabs)
     sides = [side.model_dd for side in compare.side_forms.values()]
     pickers = [*sides, *roles.model_dropdowns, *reasoning.model_dropdowns]
     drawer.wire(pickers, header.status, header.line, pair.after)
-    header.wire(demo, drawer.watched())
+    drawer.follow_adapters(train.adapters)
+    strip.wire(tabs)
+    watched = {train.adapters: train.adapters_text, strip.line: strip.news}
+    header.wire(demo, {**drawer.watched(), **watched})
     notes = SettingsNotes(say, hosted, sampling, exact_cb, compare.side_forms, roles.model_dd)
     notes.wire(compare_tab, roles_tab)
     add_api(context)
@@ -194,11 +207,13 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
             **roles.on_language(request),
             **dataset.on_language(request),
             **reasoning.on_language(request),
+            **train.on_language(request),
             compare.view.notice: notice_html(text("page.hint", language_of(request))),
+            strip.line: strip.html(request),
         }
 
-    dynamic = compare.view.outputs() | compare.exhibits.outputs()
-    dynamic |= roles.outputs() | dataset.outputs() | reasoning.outputs()
+    dynamic = {strip.line} | compare.view.outputs() | compare.exhibits.outputs()
+    dynamic |= roles.outputs() | dataset.outputs() | reasoning.outputs() | train.outputs()
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     spoken = language_dd.input(
         on_language,
@@ -230,7 +245,7 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
 
     # providers are asked in the background: the page is up and works before they answer
     pair.after(drawer.look_at_first(demo))
-    demo.unload(context.sessions.end)
+    demo.unload(context.end_visit)
 
 
 def _brand_html() -> str:

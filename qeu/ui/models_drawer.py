@@ -8,6 +8,9 @@ from gradio.events import Dependency
 from qeu.backends.adapter_files import scan_adapters
 from qeu.backends.precision import AUTO
 from qeu.core.errors import QeuError
+from qeu.ui.adapters_panel import ASK_JS as MANAGE_JS
+from qeu.ui.adapters_panel import AdaptersPanel
+from qeu.ui.adapters_view import open_html
 from qeu.ui.compare_form import Updates
 from qeu.ui.context import DEFAULT_MODEL, Context, Words
 from qeu.ui.keys_panel import ASK_JS, KeysPanel
@@ -84,7 +87,9 @@ class ModelsDrawer:
             with gr.Accordion(
                 say("models.section.adapters"), open=False, elem_id="models-adapters"
             ):
-                self.adapters = gr.HTML(elem_id="models-adapter-list")
+                # visitors of a public page change nothing of its adapters
+                self.manage = None if self.public else AdaptersPanel(context, say)
+                self.adapters = gr.HTML(elem_id="models-adapter-list", js_on_load=MANAGE_JS)
             with gr.Accordion(say("models.section.hosted"), open=False, elem_id="models-hosted"):
                 self.keys = KeysPanel(context, say, hosted)
             with gr.Accordion(say("models.section.list"), open=False, elem_id="models-list"):
@@ -124,6 +129,9 @@ class ModelsDrawer:
         self.sidebar.expand(self.on_show, self.model_dd, self.outputs(), **QUIET)
         after(self.refresh_btn.click(self.on_refresh, self.model_dd, shown, **QUIET))
         self.keys.wire({*self.pickers}, self.show_choices, after)
+        if self.manage:
+            listed = {self.adapters, *self.pickers}
+            self.manage.wire(self.adapters, listed, self.show_adapters)
 
     def look_at_first(self, demo: gr.Blocks) -> Dependency:
         """When the page opens: ask the providers that the owner has keys for."""
@@ -134,6 +142,11 @@ class ModelsDrawer:
         """Say everything again in the language just chosen."""
         shown = {*self.outputs(), *self.pickers}
         event.then(self.on_language, self.model_dd, shown, **QUIET)
+
+    def follow_adapters(self, mark: gr.HTML) -> None:
+        """Hand adapters that came or went to every picker, whenever `mark` changes."""
+        shown = {self.adapters, *self.pickers}
+        mark.change(self.show_adapters, None, shown, trigger_mode="always_last", **QUIET)
 
     def watched(self) -> dict[gr.HTML, Callable[[gr.Request], str]]:
         """What changes while nobody touches the drawer, each part with what writes it."""
@@ -152,16 +165,20 @@ class ModelsDrawer:
 
     def show(self, model: str | None, request: gr.Request) -> Updates:
         """Everything as it is now, in the page's language."""
-        language, folder = language_of(request), self.context.settings.adapters
-        found, broken = scan_adapters(folder)
+        language = language_of(request)
         return {
             self.memory: self.memory_text(request),
             self.estimate: self._estimate(model, request),
-            self.adapters: adapters_html(found, broken, None if self.public else folder, language),
+            self.adapters: self._adapters_text(language),
             self.table: table_html(language),
             self.keys.states: self.keys.states_html(request),
             self.model_dd: gr.update(choices=local_choices(language)),
         }
+
+    def show_adapters(self, request: gr.Request) -> Updates:
+        """The adapters as they are now, here and in every picker."""
+        listed = self._adapters_text(language_of(request))
+        return {self.adapters: listed, **self.show_choices(request)}
 
     def show_choices(self, request: gr.Request) -> Updates:
         """What this visitor can choose from, for every picker."""
@@ -244,6 +261,13 @@ class ModelsDrawer:
             return self._told(tell(str(error), language), "error", model, request)
         done = text("models.unloaded", language, model=short_label(name))
         return self._told(done, "info", model, request)
+
+    def _adapters_text(self, language: str) -> str:
+        folder = self.context.settings.adapters
+        found, broken = scan_adapters(folder)
+        if self.public:
+            return adapters_html(found, broken, None, language)
+        return adapters_html(found, broken, folder, language, open_html)
 
     def _told(self, line: str, kind: str, model: str | None, request: gr.Request) -> Updates:
         return {

@@ -1,7 +1,7 @@
 """What the Models drawer shows, as HTML: memory, estimates, adapters, the table of models."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from qeu.backends.adapter_files import AdapterFolder, BrokenAdapter
@@ -194,11 +194,12 @@ def _cell(precision: str, size: int, fits: bool, chosen: bool, language: str) ->
 
 def adapters_html(
     found: Sequence[AdapterFolder], broken: Sequence[BrokenAdapter], folder: Path | None,
-    language: str,
+    language: str, head: Callable[[str, str], str] | None = None,
 ) -> str:  # fmt: skip
     """Every adapter with base, layout and what it writes; the broken ones with the reason.
 
-    `folder` None names none: a public page tells nothing of its machine.
+    `folder` None names none: a public page tells nothing of its machine. `head(name, language)`
+    stands behind each name.
     """
     if not found and not broken:
         if folder is None:
@@ -206,7 +207,7 @@ def adapters_html(
         else:
             line = text("models.adapters.none", language, folder=folder)
         return f'<p class="q-hint">{escape(line)}</p>'
-    cards = [_adapter_html(adapter, language) for adapter in found]
+    cards = [_adapter_html(adapter, language, head) for adapter in found]
     if folder is not None:
         cards += [
             f'<div class="q-model q-broken"><b>{escape(item.name)}</b>'
@@ -216,7 +217,9 @@ def adapters_html(
     return "".join(cards)
 
 
-def _adapter_html(adapter: AdapterFolder, language: str) -> str:
+def _adapter_html(
+    adapter: AdapterFolder, language: str, head: Callable[[str, str], str] | None
+) -> str:
     base, run = base_of(adapter), adapter.run
     facts = [
         text("models.adapters.base", language, base=short_label(base))
@@ -232,7 +235,8 @@ def _adapter_html(adapter: AdapterFolder, language: str) -> str:
         target = text(f"target.{run.target}", language)
         facts.append(text("models.adapters.writes", language, target=target))
     return (
-        f'<div class="q-model"><b>{escape(adapter.name)}</b>'
+        f'<div class="q-model"><div class="q-head"><b>{escape(adapter.name)}</b>'
+        f"{head(adapter.name, language) if head else ''}</div>"
         f"<p>{escape(' · '.join(facts))}</p></div>"
     )
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from qeu.backends.model_shape import ModelShape, known_shape
-from qeu.core.run_passport import LoraSettings, TrainingSettings
+from qeu.core.roles import BY_CATEGORY
+from qeu.core.run_passport import LoraSettings, TrainingSettings, WatchSettings
 from qeu.core.settings import Settings
 from qeu.core.training_example import LOSSES, make_example
 from qeu.core.training_variant import LEFT_OUT, Variant
+from qeu.core.twins import parse_twins
 from qeu.services.train_order import (
     TrainOrder,
     disk_bytes,
@@ -18,11 +20,19 @@ from qeu.services.train_order import (
     estimate_run,
     name_problems,
 )
-from qeu.services.train_plan import TrainPlan, plan_order, plan_training
+from qeu.services.train_plan import (
+    NOT_IN_TWINS,
+    TrainPlan,
+    plan_order,
+    plan_training,
+    with_probe,
+)
+from qeu.services.train_time import NOT_KNOWN
 from qeu.store.datasets import Dataset, Stopped, create_dataset, find_dataset
 from qeu.store.filters import ALL, Filter
 from qeu.store.imports import add_records, rows_of
 from qeu.store.queries import iterate_records
+from qeu.store.run_folders import create_run, write_passport
 from qeu.store.workspace import Workspace
 from tests.core.test_training_example import END, letters
 from tests.store.dataset_rows import fill, make_row, tell
@@ -137,8 +147,9 @@ def test_the_proposed_length_keeps_99_of_100(workspace, tmp_path):
     lengths = sorted(one.tokens for one in examples(workspace, dataset, Variant()))
     assert found.keep_length == lengths[98] > 600
     assert any(f"Set max_length to {lengths[98]:,}" in note for note in found.notes)
-    roomy = TrainingSettings(max_length=lengths[98])
-    assert plan(workspace, dataset, order(training=roomy), tmp_path).notes == ()
+    roomy = order(training=TrainingSettings(max_length=lengths[98]))
+    notes = plan(workspace, dataset, roomy, tmp_path).notes
+    assert not any("max_length" in note for note in notes)
 
 
 def test_four_examples_are_shown_by_their_record(workspace, tmp_path):
@@ -248,8 +259,163 @@ def test_records_kept_for_validation_are_noted(workspace, tmp_path):
     dataset = full(workspace, 10)
     with workspace.change() as db:
         db.execute("UPDATE records SET split = 'validation' WHERE id % 5 = 0")
-    (note,) = plan(workspace, dataset, order(), tmp_path).notes
+    note, other = plan(workspace, dataset, order(), tmp_path).notes
     assert note.startswith("2 of the records are of split validation")
+    assert other.startswith("No record of split validation can be watched")
+
+
+def split_off(workspace: Workspace, dataset: Dataset, where: str) -> None:
+    """Set the records of an SQL condition apart for validation, all others for training."""
+    with workspace.change() as db:
+        db.execute("UPDATE records SET split = 'train'")
+        db.execute(f"UPDATE records SET split = 'validation' WHERE {where}")
+
+
+TRAIN = Filter(split=("train",))
+
+
+def test_validation_records_are_counted_up_to_the_limit(workspace, tmp_path):
+    dataset = full(workspace, 20)
+    split_off(workspace, dataset, "no > 15")
+    chosen = order(TRAIN)
+    found = plan(workspace, dataset, chosen, tmp_path)
+    assert (found.examples, found.validation, found.notes) == (15, 5, ())
+    few = replace(chosen, watch=WatchSettings(rows=3))
+    assert len(plan(workspace, dataset, few, tmp_path).watched_ids) == 3
+    assert set(plan(workspace, dataset, few, tmp_path).watched_ids) <= set(found.watched_ids)
+    blind = replace(chosen, watch=WatchSettings(rows=0))
+    found = plan(workspace, dataset, blind, tmp_path)
+    assert (found.validation, found.notes) == (0, ())
+
+
+def test_the_filter_but_for_its_split_holds_for_what_is_watched(workspace, tmp_path):
+    dataset = full(workspace, 30)
+    split_off(workspace, dataset, "no > 15")
+    found = plan(workspace, dataset, order(replace(TRAIN, language=("ja",))), tmp_path)
+    assert (found.examples, found.validation) == (5, 5)
+    some = order(replace(TRAIN, ids=tuple(found.train_ids[:3])))
+    assert plan(workspace, dataset, some, tmp_path).validation == 15
+
+
+def test_what_cannot_be_learned_is_not_watched(workspace, tmp_path):
+    dataset = full(workspace, 20)
+    split_off(workspace, dataset, "no > 15")
+    with workspace.change() as db:
+        db.execute("UPDATE records SET output = '' WHERE no > 18")
+    assert plan(workspace, dataset, order(TRAIN), tmp_path).validation == 3
+
+
+def test_a_validation_record_that_was_learned_is_not_watched(workspace, tmp_path):
+    dataset = full(workspace, 20)
+    with workspace.change() as db:
+        db.execute("UPDATE records SET instruction = 'What is it?' WHERE no IN (1, 16, 17)")
+    split_off(workspace, dataset, "no > 15")
+    found = plan(workspace, dataset, order(TRAIN), tmp_path)
+    assert found.validation == 3
+    assert any(note.startswith("2 of the 5 validation records ask") for note in found.notes)
+
+
+def test_a_measure_that_will_never_be_there_is_a_problem(workspace, tmp_path):
+    dataset = full(workspace, 10)
+    best = replace(order(), watch=WatchSettings(best="loss"))
+    (problem,) = plan(workspace, dataset, best, tmp_path).problems
+    assert "best is loss, which needs records of split validation" in problem
+    split_off(workspace, dataset, "no > 8")
+    assert plan(workspace, dataset, replace(best, where=TRAIN), tmp_path).problems == ()
+    for measure, variant in (
+        ("reasoning_loss", {"target": "answer"}),
+        ("reasoning_loss", {"reasoning": "none"}),
+        ("answer_loss", {"target": "reasoning"}),
+    ):
+        watch = WatchSettings(best=measure)
+        chosen = replace(order(TRAIN, **variant), watch=watch)
+        (problem,) = plan(workspace, dataset, chosen, tmp_path).problems
+        assert "does not learn that part" in problem
+
+
+def test_time_is_not_known_before_anything_ran(workspace, tmp_path):
+    dataset = full(workspace, 10)
+    found = plan(workspace, dataset, order(), tmp_path)
+    assert (found.time_s, found.time_source) == (None, NOT_KNOWN)
+    assert found.to_json()["time_s"] is None
+    probed = with_probe(found, 100.0)
+    tokens = sum(found.field_tokens.values())
+    assert probed.time_s == pytest.approx(60 * tokens / found.rows / 100)
+    assert "one step just now: 100 tokens" in probed.time_source
+
+
+def test_time_follows_from_an_earlier_run_of_the_same_base(workspace, tmp_path):
+    dataset = full(workspace, 10)
+    speeds = {"like": 200.0, "unlike": 10.0, "other": 1.0, "short": 5_000.0}
+    for name, speed in speeds.items():
+        passport = replace(ORDER.passport(), name=name, created=f"2026-{name}")
+        if name == "unlike":
+            training = replace(passport.training, packing=False, compute_dtype="float32")
+            passport = replace(passport, training=training)
+        if name == "other":
+            passport = replace(passport, base="phi-2")
+        folder = create_run(tmp_path, name)
+        write_passport(folder, passport)
+        for step in range(2 if name == "short" else 5):
+            # the first step is slow: the median does not mind
+            folder.add_metric("train", step + 1, {"tokens_per_s": speed if step else 1.0})
+    found = plan(workspace, dataset, order(), tmp_path)
+    assert found.time_source == "Measured in run 'like': 200 tokens a second."
+    tokens = sum(found.field_tokens.values())
+    assert found.time_s == pytest.approx(60 * tokens / found.rows / 200)
+    (tmp_path / "like" / "run.json").write_text("{")
+    assert "'unlike'" in plan(workspace, dataset, order(), tmp_path).time_source
+
+
+def test_twins_count_only_what_all_of_them_can_learn(workspace, tmp_path):
+    rows = [make_row(n, reasoning="" if n < 4 else f"Think of {n}.") for n in range(20)]
+    # these two are alone in their group: no other record lends them a reasoning
+    rows += [make_row(n, reasoning="Alone.", category="code", language="en") for n in (30, 31)]
+    dataset = put(workspace, rows)
+    split_off(workspace, dataset, "no > 15")
+    own = plan(workspace, dataset, order(), tmp_path)
+    assert own.examples == 18
+    labels = ("own-s0", "none-s0", "shuffled-s1")
+    learned = []
+    for label in labels:
+        (twin,) = parse_twins([label])
+        chosen = replace(order(), variant=twin.variant_of(Variant()), twins=labels)
+        found = plan(workspace, dataset, chosen, tmp_path)
+        assert found.problems == ()
+        learned.append(list(found.train_ids))
+        lost = found.left_out.get("no_reasoning", 0) + found.left_out.get("no_other", 0)
+        assert lost + found.left_out.get(NOT_IN_TWINS, 0) == 6
+    assert len(learned[0]) == 16
+    assert learned[0] == learned[1] == learned[2]
+
+
+def test_who_is_left_without_a_donor_by_another_twin_is_left_out_too(workspace, tmp_path):
+    lone = {"category": "code", "language": "en"}
+    # with this reasoning given, nothing is left of the answer: it cannot be a twin's record, and so
+    # lends its reasoning to nobody
+    long = make_row(30, reasoning="Long. " * 1_000, **lone)
+    rows = [make_row(n, reasoning=f"Think of {n}.") for n in range(12)]
+    dataset = put(workspace, [*rows, make_row(31, reasoning="Short.", **lone), long])
+    labels = ("shuffled-s0", "given-s0")
+    for twin in parse_twins(labels):
+        chosen = replace(order(), variant=twin.variant_of(Variant()), twins=labels)
+        assert plan(workspace, dataset, chosen, tmp_path).examples == 12
+
+
+def test_an_unknown_twin_is_a_problem(workspace, tmp_path):
+    chosen = replace(order(), twins=("some",))
+    (problem,) = plan(workspace, full(workspace, 3), chosen, tmp_path).problems
+    assert "'some' names no twin" in problem
+
+
+def test_a_role_by_category_is_counted_with_each_role(workspace, tmp_path):
+    dataset = full(workspace, 9)
+    found = plan(workspace, dataset, order(role=BY_CATEGORY), tmp_path)
+    made = examples(workspace, dataset, Variant(role=BY_CATEGORY))
+    assert found.problems == ()
+    assert found.field_tokens["system"] == sum(one.field_tokens()["system"] for one in made)
+    plain = plan(workspace, dataset, order(), tmp_path)
+    assert found.field_tokens["system"] != plain.field_tokens["system"]
 
 
 def test_memory_grows_with_what_a_step_holds():
