@@ -147,7 +147,7 @@ def test_detached_it_is_not_waited_for(home, base, stub, capsys):
 def test_prepared_it_is_told_how_to_start_it_on_several_gpus(home, base, capsys):
     assert run(base, "--prepare") == 0
     out = capsys.readouterr().out
-    assert "accelerate launch --num_processes 2" in out
+    assert "accelerate launch --multi_gpu --num_processes 2" in out
     assert str(home / "adapters" / "poems") in out
 
 

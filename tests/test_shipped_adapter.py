@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.train_shipped_adapter import BASE, LAYOUT, NAME, ROLE, TARGET, read_records
+from benchmarks.train_shipped_adapter import (
+    BASE,
+    LAYOUT,
+    NAME,
+    ROLE,
+    SHIPPED_FILES,
+    TARGET,
+)
 from qeu.backends.adapter_base import fitting_models
 from qeu.backends.adapter_check import is_untrained
 from qeu.backends.adapter_files import find_adapter, scan_adapters
@@ -15,15 +22,22 @@ from qeu.backends.headers import read_safetensors
 from qeu.core.prompts import render
 from qeu.core.record import Record
 from qeu.core.request import hash_json
-from qeu.core.roles import find_role
+from qeu.core.roles import BY_CATEGORY, role_for
 from qeu.core.run_passport import RunPassport, hash_layout
 from qeu.core.sampling import Sampling
 from qeu.services.adapters import own_layout, show_card
+from qeu.services.shipped_data import import_shipped
+from qeu.services.train_runs import run_card
+from qeu.store.filters import Filter
+from qeu.store.matching import matching_ids
+from qeu.store.queries import load_records
+from qeu.store.run_folders import RunFolder
+from qeu.store.workspace import Workspace
 
 FOLDER = Path(__file__).parent.parent / "adapters"
 PATH = FOLDER / NAME
-FILES = {"README.md", "adapter_config.json", "adapter_model.safetensors", "run.json"}
-LARGEST_BYTES = 3_000_000
+FILES = set(SHIPPED_FILES)
+LARGEST_BYTES = 12_000_000
 # Folders of a machine, of a user, of a temporary place; hosts and keys.
 PRIVATE = re.compile(
     r"(?<![\w.])/(?:home|root|tmp|work|Users|mnt|content)/|[A-Z]:\\|hf_\w{8}|://(?!huggingface)"
@@ -58,19 +72,38 @@ def test_it_is_listed_over_the_embedded_base_with_its_layout():
     assert fitting_models(adapter)[0] == BASE
     assert own_layout(FOLDER, f"{BASE}@{NAME}") == (LAYOUT, TARGET)
     card = show_card(FOLDER, NAME)
-    assert (card.ref, card.rank, card.role) == (f"{BASE}@{NAME}", 8, ROLE)
+    assert (card.ref, card.rank, card.role) == (f"{BASE}@{NAME}", 16, ROLE)
 
 
 def test_its_run_is_whole_and_of_the_data_that_is_here(passport):
     assert passport.problems() == []
     assert (passport.name, passport.base) == (NAME, BASE)
     assert passport.layout_hash == hash_layout(LAYOUT, TARGET)
-    learned = [record.identity for record, _ in read_records("train")]
-    kept = [record.identity for record, _ in read_records("validation")]
+    workspace = Workspace(None)
+    dataset, _ = import_shipped(workspace)
+    chosen = {
+        split: load_records(
+            workspace,
+            list(matching_ids(workspace, dataset, Filter(language=("en",), split=(split,)))),
+        )
+        for split in ("train", "validation")
+    }
+    learned, kept = ([one.record.identity for one in found] for found in chosen.values())
     assert (passport.records, passport.validation_records) == (len(learned), len(kept))
     assert passport.data_hash == hash_json({"records": learned})
-    assert passport.validation_hash == hash_json({"records": kept})
     assert not set(learned) & set(kept)
+
+
+def test_its_run_can_be_looked_at_again():
+    run = RunFolder(PATH)
+    card = run_card(run)
+    assert (card.state, card.has_adapter, card.message) == ("finished", True, "")
+    metrics = run.metrics()
+    assert metrics.last_step == card.steps
+    assert len(metrics.curve("train", "loss")) == card.steps
+    assert metrics.curve("validation", "reasoning_loss")[0][0] == 0
+    assert {len(one["samples"]) for one in run.samples()} == {8}
+    assert run.status().owner == ""
 
 
 def test_the_card_names_these_very_weights_and_both_licences(passport):
@@ -79,8 +112,6 @@ def test_the_card_names_these_very_weights_and_both_licences(passport):
     assert "license: mit" in card
     assert "Apache-2.0" in card
     assert f"{passport.training.steps} steps" in card
-    for line in ("reasoning keeps the whole contract", "text runs into a loop", "accepted form"):
-        assert line in card
 
 
 @pytest.mark.slow
@@ -97,7 +128,10 @@ def test_it_makes_the_embedded_model_write_a_reasoning_then_an_answer(embedded_p
         Record("How many minutes are two and a half hours?", category="math"),
     )
     settings = Sampling(greedy=True, max_new_tokens=300)
-    prompts = [render(one, LAYOUT, find_role(ROLE), TARGET).prompt for one in questions]
+    roles = [role_for(BY_CATEGORY, one.category) for one in questions]
+    prompts = [
+        render(one, LAYOUT, role, TARGET).prompt for one, role in zip(questions, roles, strict=True)
+    ]
     base = model.generate([Row(prompt, settings) for prompt in prompts])
     ours = model.generate([Row(prompt, settings, NAME) for prompt in prompts])
     assert [one.error for one in ours] == [""] * 4

@@ -48,7 +48,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     undo.add_argument("--voter", default="", metavar="NAME", help="whose; yours has no name")
     add_json(undo)
     undo.set_defaults(run=run_undo)
-    told = "wins, ties and losses by pair, engine, category and language, with 95% intervals"
+    told = "wins, ties and losses by pair, engine, category and language, with 95 %% intervals"
     standings = parts.add_parser("standings", help=told, allow_abbrev=False)
     add_json(standings)
     standings.set_defaults(run=run_standings)

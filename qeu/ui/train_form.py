@@ -13,6 +13,8 @@ from qeu.core.run_passport import LOSS_PARTS, REASONING_SOURCES
 from qeu.core.train_presets import PRESETS, Preset, find_preset
 from qeu.core.training_variant import Variant
 from qeu.core.twins import TWIN_KINDS
+from qeu.services.shipped_data import NAME as SHIPPED
+from qeu.services.shipped_data import find_shipped
 from qeu.services.train_order import TrainOrder, with_preset
 from qeu.store.datasets import count_records, find_dataset, list_datasets
 from qeu.store.filters import ALL, Filter
@@ -261,6 +263,8 @@ class TrainForm:
         """The data sets and names there are now; what was chosen before stays where it can."""
         workspace = self.context.records(request)
         names = [dataset.name for dataset in list_datasets(workspace)]
+        if SHIPPED not in names and find_shipped():
+            names.append(SHIPPED)  # comes in by itself when it is asked for
         wanted = [str(data[self.dataset_dd] or ""), str(data[self.place.name_dd] or "")]
         chosen = next((name for name in wanted if name in names), names[0] if names else None)
         fresh = {**data, self.dataset_dd: chosen}

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.train_shipped_adapter import LAYOUT, ROLE, TARGET, make_row, read_records
+from benchmarks.train_shipped_adapter import LAYOUT, TARGET, make_row, read_records
 from qeu.backends.catalog import find_model
 from qeu.backends.tokenize import PromptEncoder
 from qeu.backends.training_encoder import TrainingEncoder, find_base, linear_layers, open_encoder
 from qeu.core.errors import QeuError
 from qeu.core.prompts import LAYOUTS, TARGETS, Rendered, render
 from qeu.core.record import Record
-from qeu.core.roles import ROLES, find_role
+from qeu.core.roles import BY_CATEGORY, ROLES, role_for
 from tests.tiny_checkpoints import build_checkpoint, build_hub_cache, train_tokenizer
 
 RECORD = Record("Sort these.", "7, 3 and 5", "Look at the tens first.", "3, 5, 7")
@@ -97,7 +97,8 @@ def same_rows(tokenizer, count: int | None) -> None:
     encode = TrainingEncoder(tokenizer)
     assert records
     for record in records:
-        rendered = render(record, LAYOUT, find_role(ROLE), TARGET)
+        role = role_for(BY_CATEGORY, record.category)
+        rendered = render(record, LAYOUT, role, TARGET)
         assert make_row(encode, record) == old_row(tokenizer, rendered)
 
 

@@ -113,9 +113,15 @@ def page(tmp_path: Path) -> Page:
 
 
 class TestForm:
-    def test_without_records_it_says_where_to_get_some(self, page):
+    def test_without_records_it_says_where_to_get_some(self, page, monkeypatch):
+        monkeypatch.setattr("qeu.ui.train_form.find_shipped", dict)
         page.do(page.tab.on_open)
         assert "No data set yet" in page.shown(page.order.line)
+
+    def test_without_records_it_offers_those_that_come_with_the_program(self, page):
+        page.do(page.tab.on_open)
+        assert page.order.form.read(page.data).dataset == "shipped"
+        assert page.shown(page.order.line) == ""
 
     def test_it_opens_on_the_training_split_under_a_free_name(self, page):
         make_run(page.adapters, "smollm2-135m-shipped-1")
