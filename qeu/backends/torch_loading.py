@@ -1,6 +1,7 @@
 """Read weights and tokenizer into memory, in the dtype and on the device that suit the machine."""
 
 import contextlib
+import ctypes
 import gc
 import hashlib
 import json
@@ -152,6 +153,8 @@ def free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    with contextlib.suppress(OSError, AttributeError):  # only glibc keeps what was given back
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 class _WatchedBar:

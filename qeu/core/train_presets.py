@@ -75,7 +75,7 @@ PRESETS = (
         "smollm2-135m-shipped",
         "SmolLM2 135M, as the adapter that comes with the program",
         "smollm2-135m",
-        "2 processor cores, 4 GB of memory, about half an hour",
+        "2 processor cores, 7 GB of memory, about half an hour",
         LoraSettings(rank=16, alpha=32, dropout=0.05),
         TrainingSettings(learning_rate=1e-3, warmup_steps=10, max_length=640, save_every=60),
         WatchSettings(rows=101, samples=8, sample_tokens=200, best="loss"),

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qeu.backends.torch_loading import free_memory
 from qeu.backends.train_data import Learned
 from qeu.backends.train_losses import measure_validation
 from qeu.backends.train_samples import choose_prompts, count_judgements, write_samples
@@ -121,6 +122,7 @@ class RunWatch:
             if "samples" in kinds and self._prompts and not self._report.is_set():
                 self._report.phase("samples")
                 self._write_samples(step)
+        free_memory()  # of rows of all lengths, which the steps have no use for
         self._look_s = time.monotonic() - began
 
     def _write_samples(self, step: int) -> None:
