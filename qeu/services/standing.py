@@ -61,7 +61,7 @@ class Standing:
             "watch_job": counts.open_jobs,
             "generate": counts.without_reasoning if not self.runs else 0,
             "train": self.runs == 0,
-            "evaluate": bool(self.runs) and not counts.votes,
+            "evaluate": bool(self.runs) and not counts.votes and not counts.verdict,
             "vote": not counts.votes,
         }
         for name, count in waiting.items():

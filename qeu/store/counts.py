@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from qeu.store.evaluations import last_verdict
 from qeu.store.job_reviews import HOLDS
 from qeu.store.jobs import OPEN_STATES, list_jobs
 from qeu.store.workspace import Workspace
@@ -15,6 +16,7 @@ class WorkspaceCounts:
 
     `without_reasoning` are records that have none. `waiting` are records with finished texts that
     nobody has decided about, job by job; `accepted` are records that got an accepted text.
+    `verdict` is that of the last finished evaluation, "" before there is one.
     """
 
     records: int = 0
@@ -23,6 +25,7 @@ class WorkspaceCounts:
     waiting: int = 0
     accepted: int = 0
     votes: int = 0
+    verdict: str = ""
 
 
 def count_workspace(workspace: Workspace) -> WorkspaceCounts:
@@ -63,6 +66,7 @@ def count_workspace(workspace: Workspace) -> WorkspaceCounts:
         waiting=waiting,
         accepted=accepted,
         votes=_number(workspace, "SELECT count(*) FROM votes"),
+        verdict=last_verdict(workspace),
     )
 
 

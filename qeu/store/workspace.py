@@ -146,6 +146,15 @@ MIGRATIONS = (
         run INTEGER NOT NULL, data TEXT NOT NULL, UNIQUE (run, voter)
     );
     """,
+    # evaluations that were ordered on the page; of those that are open there is one at most
+    """
+    CREATE TABLE evaluations (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, base TEXT NOT NULL,
+        asked TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'open',
+        verdict TEXT NOT NULL DEFAULT '', seconds_a_text REAL NOT NULL DEFAULT 0,
+        result TEXT NOT NULL DEFAULT ''
+    );
+    """,
 )
 
 # How long one process waits for another's transaction before it gives up.

@@ -20,6 +20,7 @@ from qeu.ui.context import DEFAULT_MODEL, Context, Words
 from qeu.ui.dataset_import_form_panel import MOST_PUBLIC_BYTES
 from qeu.ui.dataset_tab import DatasetTab
 from qeu.ui.door import PublicDoor, password_check
+from qeu.ui.evaluate_tab import EvaluateTab
 from qeu.ui.listeners import hush_progress, settle_listeners
 from qeu.ui.models_defaults import DefaultPair
 from qeu.ui.models_drawer import ModelsDrawer, model_choices
@@ -178,6 +179,8 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
             reasoning = ReasoningTab(context, say, dataset.place)
         with gr.Tab(say("tab.train"), id="train") as train_tab:
             train = TrainTab(context, say, dataset.place)
+        with gr.Tab(say("tab.evaluate"), id="evaluate") as evaluate_tab:
+            evaluate = EvaluateTab(context, say)
     actions = compare.wire(roles.roles)
     # The first example stands in the form from the start: Run works before anything has loaded.
     actions.form.preset(example_comparison(load_examples()[0], DEFAULT_MODEL, pair.preset))
@@ -185,8 +188,11 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
     dataset.wire(dataset_tab, tabs, actions.form, roles.roles)
     reasoning.wire(reasoning_tab)
     train.wire(train_tab, tabs)
+    evaluate.wire(evaluate_tab, tabs)
+    evaluate.follow_runs(train.runs.list, tabs)
     sides = [side.model_dd for side in compare.side_forms.values()]
     pickers = [*sides, *roles.model_dropdowns, *reasoning.model_dropdowns]
+    pickers += evaluate.model_dropdowns
     drawer.wire(pickers, header.status, header.line, pair.after)
     drawer.follow_adapters(train.adapters)
     strip.wire(tabs)
@@ -225,6 +231,7 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
     )
     drawer.follow_language(spoken)
     pair.follow_language(spoken)
+    evaluate.follow_language(spoken)
 
     def on_open(request: gr.Request) -> Updates:
         """First sight: the link's settings if there are any, all in the visitor's language."""

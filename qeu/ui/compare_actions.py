@@ -58,6 +58,7 @@ class CompareActions:
             return
         session.begin(PLACE, run)
         self.view.votes.begin(session, data, comparison)
+        self.view.lens.begin(session, comparison.exact)
         notice = warning_text(comparison, language) or plan_text(run.plan, language)
         first = {
             **self.view.show_notice(notice),
@@ -106,7 +107,9 @@ class CompareActions:
             covered = view.show_lives(session.shown.get(PLACE, {}), language, whole, only)
         elif whole:
             covered[view.diff] = diff_html({}, language)
-        return covered | votes.show_bar(session, language) if whole else covered
+        if not whole:
+            return covered
+        return covered | votes.show_bar(session, language) | view.lens.follow(session, language)
 
     def take_away(
         self, stored: StoredComparison, comparison: Comparison, session: Session
@@ -224,6 +227,7 @@ class CompareActions:
         session.shown[PLACE] = lives
         session.runs.pop(PLACE, None)
         self.view.votes.restore(session, stored, comparison, known)
+        self.view.lens.begin(session, comparison.exact)
         return {
             **self.form.fill(comparison),
             **self.show(session, language),

@@ -14,6 +14,8 @@ from qeu.ui.compare_form import CompareForm, Data, QuestionForm, SideForm, Updat
 from qeu.ui.compare_view import CompareView, build_side_view
 from qeu.ui.context import DEFAULT_MODEL, Context, Words
 from qeu.ui.exhibits_panel import ExhibitsPanel
+from qeu.ui.lens_actions import LensActions
+from qeu.ui.lens_panel import LensPanel
 from qeu.ui.models_defaults import DefaultPair
 from qeu.ui.models_hosted import HostedModels
 from qeu.ui.panels import notice_html
@@ -111,6 +113,8 @@ class CompareTab:
                     self.side_forms[name] = SideForm(say, name, models)
                     side_views[name] = build_side_view(context, say, name)
         self.votes.build_bar()
+        self.lens = LensPanel(context)
+        self.lens.build()
         with gr.Accordion(say("diff.title"), open=False, elem_id="diff"):
             diff = gr.HTML()
         with gr.Accordion(say("history.title"), open=False, elem_id="history") as self.history:
@@ -157,6 +161,7 @@ class CompareTab:
             json_btn,
             history_list,
             self.votes,
+            self.lens,
         )
 
     def wire(self, roles: Mapping[str, gr.Textbox]) -> CompareActions:
@@ -189,6 +194,7 @@ class CompareTab:
         self._wire_history(do, everything)
         self.exhibits.wire(do.show_stored, everything)
         VotesActions(self.context, self.votes, do, load_examples).wire(inputs, everything)
+        LensActions(self.lens, do).wire(shown)
         self.example_dd.input(
             _example_filler(form, self.pair),
             self.example_dd,

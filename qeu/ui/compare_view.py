@@ -9,6 +9,8 @@ from qeu.core.text_diff import word_diff
 from qeu.services.compare import SIDES
 from qeu.services.runs import Live
 from qeu.ui.context import Context, Words
+from qeu.ui.lens_panel import LensPanel
+from qeu.ui.lens_view import link_html
 from qeu.ui.markup import diff_text, escape
 from qeu.ui.panels import head_html, notice_html, prompt_html, receipt_html, text_html
 from qeu.ui.strings import text
@@ -63,6 +65,7 @@ class CompareView:
     json_btn: gr.DownloadButton
     history_list: gr.Radio
     votes: VotesPanel
+    lens: LensPanel
 
     def outputs(self) -> set[object]:
         """All that a run may update."""
@@ -76,6 +79,7 @@ class CompareView:
             self.json_btn,
             self.history_list,
             *self.votes.outputs(),
+            *self.lens.outputs(),
         }
         for side in self.sides.values():
             found |= side.outputs()
@@ -96,7 +100,11 @@ class CompareView:
         updates: Updates = {}
         for name in SIDES:
             if not only or name in only:
-                updates |= self.sides[name].update(lives.get(name), language, whole)
+                live = lives.get(name)
+                updates |= self.sides[name].update(live, language, whole)
+                if live and live.generation and live.phase == "done":
+                    body = self.sides[name].body
+                    updates[body] = f"{updates[body]}{link_html(language)}"
         if whole:
             updates[self.diff] = diff_html(lives, language)
         return updates

@@ -10,6 +10,7 @@ from qeu.backends.engines import Engines
 from qeu.backends.keyring import Keyring
 from qeu.backends.shelf import Shelf
 from qeu.core.settings import Settings
+from qeu.services.evaluate_runs import EvaluateRuns
 from qeu.services.job_queue import JobQueue
 from qeu.services.limited_engines import LimitedEngines
 from qeu.services.public_limits import PublicLimits
@@ -21,6 +22,7 @@ from qeu.ui.sessions import Sessions
 
 if TYPE_CHECKING:
     from qeu.backends.hosted_pool import HostedPool
+    from qeu.services.lens import Lens
 
 DEFAULT_MODEL = "smollm2-135m"
 
@@ -90,9 +92,22 @@ class Context:
         return self.sessions.of(request).visit_jobs(lambda: engines)
 
     @cached_property
+    def lens(self) -> "Lens":
+        """The next-token view; what it read of a text serves all visitors."""
+        from qeu.services.lens import Lens
+
+        return Lens()
+
+    @cached_property
     def usefulness(self) -> UsefulnessRuns:
         """What was measured of a private page's jobs; a public page measures nothing."""
         return UsefulnessRuns(self.workspace)
+
+    @cached_property
+    def evaluations(self) -> EvaluateRuns:
+        """What was evaluated on a private page; a public page evaluates nothing."""
+        assert not self.settings.public
+        return EvaluateRuns(self.workspace)
 
     def start_jobs(self) -> None:
         """Go on with the jobs that the last start left; nothing where there is no workspace yet."""
@@ -105,6 +120,8 @@ class Context:
             self.own_jobs.close()
         if "usefulness" in self.__dict__:
             self.usefulness.close()
+        if "evaluations" in self.__dict__:
+            self.evaluations.close()
 
     def _own_engines(self) -> Engines:
         return Engines(self.shelf, self.pool, self.keyring, self.settings.adapters)

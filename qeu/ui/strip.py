@@ -5,6 +5,7 @@ import gradio as gr
 from qeu.core.errors import QeuError
 from qeu.services.standing import Standing, StandingReader
 from qeu.ui.context import Context
+from qeu.ui.evaluate_view import verdict_chip
 from qeu.ui.markup import escape
 from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
@@ -80,6 +81,9 @@ def strip_html(standing: Standing, tabs: frozenset[str], language: str) -> str:
         for name, number in numbers.items()
         if number is not None
     )
+    if counts.verdict:
+        name = escape(text("evaluate.strip", language))
+        shown += f'<span class="q-count">{name} {verdict_chip(counts.verdict, language)}</span>'
     step = standing.next_step(tabs)
     told = escape(text(f"strip.step.{step.name}", language, count=f"{step.count:,}"))
     return (

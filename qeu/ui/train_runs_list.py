@@ -121,7 +121,7 @@ class RunList:
                 looked_at["chosen"] = _toggled(chosen or self._latest(), value)
             elif do in ASKED:
                 looked_at["asked"] = f"{do} {value}"
-            elif do not in ("never_mind", "refill"):  # the form hears of the latter
+            elif do not in ("never_mind", "refill", "evaluate"):  # forms hear of the latter two
                 self.do(do, value)
                 told = text(_TOLD[do], language, name=value)
         except QeuError as error:

@@ -51,6 +51,7 @@ _DEED_WORDS = {
     "resume": "train.do.resume",
     "refill": "train.do.refill",
     "delete": "train.do.delete",
+    "evaluate": "evaluate.do",
 }
 # What cannot be taken back is asked about.
 ASKED = {"discard": "train.ask.discard", "delete": "train.ask.delete"}
@@ -207,6 +208,7 @@ def _deeds(run: RunView, asked: str, language: str) -> str:
         names = ["keep", "discard"]
     else:
         names = ["resume"] if status.state in RESUMABLE else []
+        names += ["evaluate"] if status.state == "finished" else []
         names.append("delete")
     if run.passport:
         names.append("refill")

@@ -135,3 +135,11 @@ def test_the_page_shows_it_from_the_start_and_its_links_lead_to_tabs(tmp_path: P
     linked = {tab for tab in STEP_TABS.values() if tab != "evaluate"}
     assert linked <= tabs
     assert any("strip.css" in str(path) for path in launch["css_paths"])  # type: ignore[union-attr]
+
+
+def test_the_last_verdict_stands_among_the_numbers() -> None:
+    counts = WorkspaceCounts(9, verdict="hurts")
+    html = strip_html(Standing(counts, 1, 0, 1), ALL_TABS, "en")
+    assert 'last verdict <b class="q-verdict-word q-hurts">hurts</b>' in html
+    assert link(html) == "compare"
+    assert "last verdict" not in strip_html(Standing(WorkspaceCounts(9), 1, 0, 1), ALL_TABS, "en")

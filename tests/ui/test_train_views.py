@@ -54,7 +54,7 @@ class TestList:
             ("queued", ["keep", "discard", "refill"]),
             ("running", ["keep", "discard", "refill"]),
             ("saving", ["keep", "discard", "refill"]),
-            ("finished", ["delete", "refill"]),
+            ("finished", ["evaluate", "delete", "refill"]),
             ("stopped", ["resume", "delete", "refill"]),
             ("failed", ["resume", "delete", "refill"]),
         ],
