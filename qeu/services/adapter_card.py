@@ -106,8 +106,9 @@ def make_card(
     is_known = bool(licences) and set(licences or {}) == set(named)
     parts = [_head(folder, passport, named[0] if is_known and len(named) == 1 else "other")]
     parts += [f"# {folder.name}", _intro(folder, passport), _command(passport)]
-    parts += _effect(folder, passport, metrics)
-    parts += _training(folder, passport, has_curves)
+    kept = _kept_step(folder)
+    parts += _effect(folder, passport, metrics, kept)
+    parts += _training(folder, passport, has_curves, kept)
     parts += _data(folder, passport, licences)
     parts += ["## Limits", _limits(passport)]
     return "\n\n".join(parts) + "\n"
@@ -140,7 +141,7 @@ def _command(passport: RunPassport) -> str:
     )
 
 
-def _effect(folder: RunFolder, passport: RunPassport, metrics: RunMetrics) -> list[str]:
+def _effect(folder: RunFolder, passport: RunPassport, metrics: RunMetrics, kept: int) -> list[str]:
     """Before and after: of an evaluation of these weights, and of the run's own validation."""
     parts = ["## What it does"]
     found = _read_figures(folder)
@@ -150,7 +151,7 @@ def _effect(folder: RunFolder, passport: RunPassport, metrics: RunMetrics) -> li
         head = ["", *(f"[{at}]" for at in range(1, len(ways) + 1))]
         parts += [str(found["about"]), "\n".join(ways), markdown_table(head, found["rows"])]  # type: ignore[arg-type]
         parts += [str(note) for note in found["notes"]]  # type: ignore[attr-defined]
-    rows = _before_after(metrics)
+    rows = _before_after(metrics, kept)
     if rows:
         first, last = rows[0]
         parts.append(
@@ -164,9 +165,15 @@ def _effect(folder: RunFolder, passport: RunPassport, metrics: RunMetrics) -> li
     return parts
 
 
-def _before_after(metrics: RunMetrics) -> list[tuple[object, ...]]:
-    """(first step, last step), then (label, before, after); empty with fewer than two steps."""
-    validations, samples = metrics.of("validation"), metrics.of("samples")
+def _before_after(metrics: RunMetrics, kept: int) -> list[tuple[object, ...]]:
+    """(first step, kept step), then (label, before, after); empty with fewer than two steps.
+
+    `kept` 0 stands for the last one.
+    """
+    validations, samples = (
+        [line for line in metrics.of(kind) if not kept or line["step"] <= kept]  # type: ignore[operator]
+        for kind in ("validation", "samples")
+    )
     if not validations and not samples:
         return []
     rows: list[tuple[object, ...]] = []
@@ -191,7 +198,23 @@ def _rate(line: Line, name: str) -> str:
     return f"{rate['count']} of {rate['of']}" if isinstance(rate, Mapping) else ""
 
 
-def _training(folder: RunFolder, passport: RunPassport, has_curves: bool) -> list[str]:
+def _kept_step(folder: RunFolder) -> int:
+    try:
+        return folder.written_status().kept_step
+    except QeuError:  # of another program: it does not tell
+        return 0
+
+
+def _steps(passport: RunPassport, kept: int) -> str:
+    rows = passport.training.batch_size * passport.training.accumulation
+    told = f"{passport.training.steps:,} steps of {rows:,} {'row' if rows == 1 else 'rows'}"
+    if kept and kept < passport.training.steps:
+        told += f", of which step {kept:,} is kept"
+        told += "" if passport.watch.best == "last" else f" (best {passport.watch.best})"
+    return told
+
+
+def _training(folder: RunFolder, passport: RunPassport, has_curves: bool, kept: int) -> list[str]:
     lora, training = passport.lora, passport.training
     rows = [
         ("base", f"{_base(folder, passport)}, revision {passport.base_revision[:16]}"),
@@ -201,7 +224,7 @@ def _training(folder: RunFolder, passport: RunPassport, has_curves: bool) -> lis
         ("layout, target, role", f"{passport.layout}, {passport.target}, {passport.role}"),
         ("the loss looks at", ", ".join(passport.loss_on)),
         ("reasoning in the records", _WHOSE[passport.reasoning]),
-        ("steps", f"{training.steps:,} of {training.batch_size * training.accumulation:,} rows"),
+        ("steps", _steps(passport, kept)),
         ("length", f"{training.max_length:,} tokens{', packed' if training.packing else ''}"),
         ("learning rate", f"{training.learning_rate:g}, {training.schedule}"),
         ("optimiser", training.optimizer),
