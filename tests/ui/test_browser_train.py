@@ -126,6 +126,10 @@ def test_from_records_to_an_adapter_in_the_comparison(page, home: Path) -> None:
     assert page.locator("#train-curves .q-chart").count() == 7
     page.locator("#train-samples select").select_option("0")
     page.locator("#train-samples select option[value='0'][selected]").wait_for(state="attached")
+    for _ in range(20):  # the header looks every few seconds
+        if f"@ {name}" in adapters_offered(page):
+            break
+        page.wait_for_timeout(2_000)
     assert f"@ {name}" in adapters_offered(page)
 
     # beside another one; delete is asked about
