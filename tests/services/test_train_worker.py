@@ -167,8 +167,8 @@ def test_no_pickle_of_settings_and_no_copy_of_the_base_is_left(finished):
     files = {path.name for path in finished.folder.path.rglob("*") if path.is_file()}
     assert files == {
         ".lock", "README.md", "adapter_config.json", "adapter_model.safetensors", "curves.svg",
-        "metrics.jsonl", "optimizer.pt", "rng_state.pth", "run.json", "samples.jsonl", "scheduler.pt",
-        "status.json", "train.jsonl", "train.log", "trainer_state.json", "validation.jsonl",
+        "metrics.jsonl", "optimizer.pt", "rng_state.pth", "run.json", "samples.jsonl",
+        "scheduler.pt", "status.json", "train.jsonl", "train.log", "trainer_state.json", "validation.jsonl",
     }  # fmt: skip
 
 
