@@ -168,7 +168,8 @@ def test_no_pickle_of_settings_and_no_copy_of_the_base_is_left(finished):
     assert files == {
         ".lock", "README.md", "adapter_config.json", "adapter_model.safetensors", "curves.svg",
         "metrics.jsonl", "optimizer.pt", "rng_state.pth", "run.json", "samples.jsonl",
-        "scheduler.pt", "status.json", "train.jsonl", "train.log", "trainer_state.json", "validation.jsonl",
+        "scheduler.pt", "status.json", "train.jsonl", "train.log", "trainer_state.json",
+        "validation.jsonl",
     }  # fmt: skip
 
 
