@@ -7,8 +7,8 @@ from pathlib import Path
 import gradio as gr
 
 from qeu.core.errors import QeuError
+from qeu.services.adapter_delete import delete_adapter
 from qeu.services.train_resume import resume_run
-from qeu.services.train_runs import delete_run
 from qeu.services.train_stop import stop_in_background
 from qeu.store.run_folders import find_run, list_runs
 from qeu.ui.compare_form import Data, Updates
@@ -143,7 +143,8 @@ class RunList:
         elif deed == "resume":
             resume_run(settings.adapters, name, settings)
         elif deed == "delete_sure":
-            delete_run(settings.adapters, name)
+            run, loaded = find_run(settings.adapters, name), self.context.shelf.loaded()
+            delete_adapter(settings.adapters, run.name, confirmed=True, loaded=loaded)
         else:
             raise KeyError(deed)
 

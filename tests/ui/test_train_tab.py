@@ -38,7 +38,7 @@ Answer = dict[object, object]
 @cache
 def build(public: bool) -> tuple[Context, DatasetPlace, TrainTab, Answer]:
     """The tab in a page of its own, once, with the values that controls have at first."""
-    context = Context(Settings(public=public), None)  # type: ignore[arg-type]
+    context = Context(Settings(public=public), SimpleNamespace(loaded=tuple))  # type: ignore[arg-type]
     with gr.Blocks() as demo:
         place = DatasetPlace(gr.Dropdown([]), gr.State({}), gr.Number(0), gr.HTML())
         with gr.Tabs() as tabs:
