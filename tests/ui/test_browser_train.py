@@ -82,6 +82,15 @@ def adapters_offered(page) -> str:
     return offered
 
 
+def wait_for_offer(page, name: str) -> None:
+    """Compare's right side offers the adapter; a list that was open is drawn anew when reopened."""
+    for _ in range(40):  # the header looks every few seconds
+        if f"@ {name}" in adapters_offered(page):
+            return
+        page.wait_for_timeout(1_000)
+    raise AssertionError(f"{name} is not offered: {adapters_offered(page)}")
+
+
 def test_from_records_to_an_adapter_in_the_comparison(page, home: Path) -> None:
     # records
     page.get_by_role("tab", name="Dataset").first.click()
@@ -126,11 +135,7 @@ def test_from_records_to_an_adapter_in_the_comparison(page, home: Path) -> None:
     assert page.locator("#train-curves .q-chart").count() == 7
     page.locator("#train-samples select").select_option("0")
     page.locator("#train-samples select option[value='0'][selected]").wait_for(state="attached")
-    for _ in range(20):  # the header looks every few seconds
-        if f"@ {name}" in adapters_offered(page):
-            break
-        page.wait_for_timeout(2_000)
-    assert f"@ {name}" in adapters_offered(page)
+    wait_for_offer(page, name)
 
     # beside another one; delete is asked about
     open_tab(page)
@@ -162,7 +167,7 @@ def test_stop_and_keep_leaves_an_adapter(page, home: Path) -> None:
     run_card(page, name).locator("[data-do=keep]").click()
     run_card(page, name, "stopped").wait_for(timeout=TRAINING_MS)
     assert (home / "adapters" / name / "adapter_model.safetensors").is_file()
-    assert f"@ {name}" in adapters_offered(page)
+    wait_for_offer(page, name)
 
 
 def test_a_narrow_screen_needs_no_sideways_scrolling(browser, address: str) -> None:  # noqa: F811

@@ -37,6 +37,8 @@
   const act = (what) => {
     const shown = bar();
     if (what === "vote" && !choice.better) return;
+    // whoever acts has found what was to be brought back: a later look must not hold up the next act
+    resumed = true;
     send("bar", {
       do: what, run: Number(shown?.dataset.run ?? 0), round: shown?.dataset.round ?? "",
       better: choice.better, a: choice.ok.a, b: choice.ok.b, note: choice.note,
@@ -94,10 +96,13 @@
     try { return JSON.parse(read(sessionStorage, PENDING) ?? "{}"); } catch { return {}; }
   };
   const resume = (before) => {
+    if (resumed) return;
     if (isBlind() && (state() === "writing" || (state() === "ready") === Boolean(before.run))
       && !(state() === "ready" && document.querySelector("#left-text .q-empty"))) return;
     sent.bar = 0;
     send("bar", { do: "resume", run: before.run, round: before.round });
+    // the answer may change nothing, and then nothing would end the waiting for it
+    sent.bar = 0;
   };
 
   window.qeuVotes = {
