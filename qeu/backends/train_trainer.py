@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from qeu.backends.train_cpu import BY_RECORD, record_bounds, speed_up
 from qeu.backends.train_model import OPTIMIZERS, SCHEDULES, lora_config, widen_adapter
 from qeu.backends.train_save import write_adapter
 from qeu.core.run_passport import RunPassport
@@ -99,6 +100,8 @@ def make_trainer(
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_callback_class()(trainer))
     widen_adapter(trainer.model)
+    if model.device.type == "cpu":
+        speed_up(trainer.model)
     return trainer
 
 
@@ -161,6 +164,8 @@ def _trainer_class() -> Any:
             real = tokens.sum() if "attention_mask" in inputs else (tokens >= 0).sum()
             self._total_train_tokens += int(self.accelerator.gather(real).sum())
             self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
+            if "position_ids" in inputs and self.model.config._attn_implementation == BY_RECORD:
+                inputs = dict(inputs, record_bounds=record_bounds(inputs["position_ids"]))
             loss = lean_loss(model, inputs, num_items_in_batch)
             # the gradients of several processes are averaged, and each divided by all the tokens
             return loss * (1 if num_items_in_batch is None else self.accelerator.num_processes)
