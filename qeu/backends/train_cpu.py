@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,13 +40,20 @@ def speed_up(model: "PeftModel") -> None:
         model.set_attn_implementation(BY_RECORD)
 
 
-def record_bounds(position_ids: "torch.Tensor") -> tuple[int, ...]:
-    """Where the records of one packed row begin, and its end: (0, 200, 512).
+def record_bounds(batch: Mapping[str, "torch.Tensor"]) -> tuple[int, ...]:
+    """Where the records of a batch's one row begin, and its end: (0, 200, 512).
 
-    `position_ids` of shape (1, tokens) count from 0 in every record.
+    The `position_ids` of a packed row, (1, tokens), count from 0 in every record; a row that is not
+    packed is one record. () where there are several rows, or a padded one.
     """
-    begins = (position_ids[0, 1:] == 0).nonzero()[:, 0] + 1
-    return (0, *begins.tolist(), position_ids.shape[1])
+    rows, tokens = batch["input_ids"].shape
+    mask = batch.get("attention_mask")
+    if rows > 1 or (mask is not None and not mask.all()):
+        return ()
+    if "position_ids" not in batch:
+        return (0, tokens)
+    begins = (batch["position_ids"][0, 1:] == 0).nonzero()[:, 0] + 1
+    return (0, *begins.tolist(), tokens)
 
 
 def attend_by_record(

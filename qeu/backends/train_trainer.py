@@ -109,6 +109,8 @@ def _make_arguments(passport: RunPassport, work: Path, device: str) -> Any:
     from trl import SFTConfig
 
     settings = passport.training
+    # on a processor several rows are one, attended record by record: nothing is padded
+    end_to_end = device == "cpu" and not settings.packing and settings.batch_size > 1
     return SFTConfig(
         output_dir=str(work),
         max_steps=settings.steps,
@@ -117,9 +119,11 @@ def _make_arguments(passport: RunPassport, work: Path, device: str) -> Any:
         warmup_steps=settings.warmup_steps,
         per_device_train_batch_size=settings.batch_size,
         gradient_accumulation_steps=settings.accumulation,
-        max_length=settings.max_length,
+        # the rows are cut by us; without packing TRL wants to be told so
+        max_length=None if end_to_end else settings.max_length,
         packing=settings.packing,
         packing_strategy="bfd",
+        padding_free=end_to_end,
         # the rows are made by us, ids and labels, packed over the whole set
         dataset_kwargs={"skip_prepare_dataset": True},
         optim=OPTIMIZERS[settings.optimizer],
@@ -164,8 +168,9 @@ def _trainer_class() -> Any:
             real = tokens.sum() if "attention_mask" in inputs else (tokens >= 0).sum()
             self._total_train_tokens += int(self.accelerator.gather(real).sum())
             self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
-            if "position_ids" in inputs and self.model.config._attn_implementation == BY_RECORD:
-                inputs = dict(inputs, record_bounds=record_bounds(inputs["position_ids"]))
+            bounds = record_bounds(inputs)
+            if bounds and self.model.config._attn_implementation == BY_RECORD:
+                inputs = dict(inputs, record_bounds=bounds)
             loss = lean_loss(model, inputs, num_items_in_batch)
             # the gradients of several processes are averaged, and each divided by all the tokens
             return loss * (1 if num_items_in_batch is None else self.accelerator.num_processes)

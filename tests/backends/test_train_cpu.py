@@ -57,8 +57,15 @@ def test_without_bounds_or_with_a_window_the_mask_counts():
 def test_bounds_are_where_positions_begin_anew():
     import torch
 
-    assert record_bounds(torch.tensor([[0, 1, 2, 0, 0, 1]])) == (0, 3, 4, 6)
-    assert record_bounds(torch.arange(5)[None]) == (0, 5)
+    ids = torch.ones(1, 6, dtype=torch.int64)
+    packed = {"input_ids": ids, "position_ids": torch.tensor([[0, 1, 2, 0, 0, 1]])}
+    assert record_bounds(packed) == (0, 3, 4, 6)
+    assert record_bounds({"input_ids": ids, "attention_mask": ids}) == (0, 6)
+    padded = ids.clone()
+    padded[0, -1] = 0
+    assert record_bounds({"input_ids": ids, "attention_mask": padded}) == ()
+    two = ids.repeat(2, 1)
+    assert record_bounds({"input_ids": two, "attention_mask": two}) == ()
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +103,7 @@ def test_a_packed_step_has_the_loss_and_gradients_of_the_usual_attention(packed)
     trainer, batch = packed
     model = trainer.model
     assert model.config._attn_implementation == BY_RECORD
-    assert len(record_bounds(batch["position_ids"])) > 2
+    assert len(record_bounds(batch)) > 2
     model.eval()
     trained = [p for p in model.parameters() if p.requires_grad]
     with torch.no_grad():  # B begins at zero, and A would have no gradient

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from qeu.backends.folders import inspect_local
+from qeu.backends.train_cpu import record_bounds
 from qeu.backends.train_data import make_rows, read_examples
 from qeu.backends.train_model import OPTIMIZERS, SCHEDULES, load_base, load_tokenizer
 from qeu.backends.train_trainer import lean_loss, make_trainer
@@ -45,12 +46,31 @@ def test_what_is_trained_is_held_in_float32(trainer):
     assert not any(p.requires_grad for n, p in trainer.model.named_parameters() if "lora" not in n)
 
 
-def test_the_lean_loss_is_trl_s(trainer):
+def collate(trainer, way: str):
+    """Two rows of unlike length in one batch, and their lengths."""
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    rows = [trainer.train_dataset[at] for at in (0, 2)]
+    padding = DataCollatorForLanguageModeling(pad_token_id=0)
+    batch = (padding if way == "padded" else trainer.data_collator)(rows)
+    assert ("attention_mask" in batch) == (way == "padded")
+    lengths = [len(row["input_ids"]) for row in rows]
+    assert lengths[0] != lengths[1]
+    return batch, lengths
+
+
+def test_rows_stand_end_to_end_where_nothing_needs_padding(trainer):
+    batch, lengths = collate(trainer, "end to end")
+    assert batch["input_ids"].shape == (1, sum(lengths))
+    assert record_bounds(batch) == (0, lengths[0], sum(lengths))
+
+
+@pytest.mark.parametrize("way", ["padded", "end to end"])
+def test_the_lean_loss_is_trl_s(trainer, way):
     import torch
     from trl import SFTTrainer
 
-    batch = trainer.data_collator([trainer.train_dataset[at] for at in (0, 2)])
-    assert "attention_mask" in batch
+    batch, _ = collate(trainer, way)
     learned = int((batch["labels"][:, 1:] != -100).sum())
     found = []
     for total in (None, torch.tensor(3 * learned)):
@@ -78,13 +98,12 @@ def test_the_lean_loss_is_trl_s(trainer):
     assert found[3][0] == pytest.approx(found[0][0] / 3, rel=2e-3)
 
 
-def test_tokens_are_counted_without_padding(trainer):
-    rows = [trainer.train_dataset[at] for at in (0, 2)]
-    lengths = [len(row["input_ids"]) for row in rows]
-    assert lengths[0] != lengths[1]
+@pytest.mark.parametrize("way", ["padded", "end to end"])
+def test_tokens_are_counted_without_padding(trainer, way):
+    batch, lengths = collate(trainer, way)
     before = trainer._total_train_tokens
     trainer.model.train()
-    trainer.compute_loss(trainer.model, trainer.data_collator(rows))
+    trainer.compute_loss(trainer.model, batch)
     assert trainer._total_train_tokens - before == sum(lengths)
 
 
