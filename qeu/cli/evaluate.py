@@ -222,6 +222,7 @@ def _write_cards(workspace: "Workspace", found: "Evaluation") -> None:
 
 
 def _show(found: "Evaluation") -> None:
+    from qeu.services.evaluate_picture import tell_use
     from qeu.services.evaluate_table import measure_rows
 
     for pair in found.pairs:
@@ -229,5 +230,5 @@ def _show(found: "Evaluation") -> None:
     names = [f"[{at}] {way.facts.name}" for at, way in enumerate(found.ways, start=1)]
     head = ["", *(f"[{at}]" for at in range(1, len(names) + 1))]
     show("\n" + "\n".join(names) + "\n\n" + table([head, *measure_rows(found)]))
-    for note in found.notes:
-        show(note)
+    for line in (*tell_use(found), *found.notes):
+        show(line)

@@ -133,15 +133,15 @@ def _run_resume(args: argparse.Namespace) -> int:
 
 
 def _run_delete(args: argparse.Namespace) -> int:
-    from qeu.services.train_runs import delete_run
+    from qeu.services.adapter_delete import delete_adapter
     from qeu.store.run_folders import find_run
 
-    find_run(_settings().adapters, args.name)
+    run = find_run(_settings().adapters, args.name)
     if not args.yes:
         raise UsageError(
             f"This removes {args.name} with its adapter for good. Add --yes if that is meant."
         )
-    delete_run(_settings().adapters, args.name)
+    delete_adapter(run.path.parent, run.name, confirmed=True)
     if args.json:
         show_json({"run": args.name, "deleted": True})
     else:

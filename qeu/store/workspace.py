@@ -155,6 +155,18 @@ MIGRATIONS = (
         result TEXT NOT NULL DEFAULT ''
     );
     """,
+    # grids over sampling settings; a cell is kept when all its texts are there
+    """
+    CREATE TABLE sweeps (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, title TEXT NOT NULL,
+        asked TEXT NOT NULL, material TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'open',
+        cells INTEGER NOT NULL DEFAULT 0, seconds_a_token REAL NOT NULL DEFAULT 0
+    );
+    CREATE TABLE sweep_cells (
+        sweep INTEGER NOT NULL, number INTEGER NOT NULL, data TEXT NOT NULL,
+        PRIMARY KEY (sweep, number)
+    ) WITHOUT ROWID;
+    """,
 )
 
 # How long one process waits for another's transaction before it gives up.
