@@ -2,7 +2,8 @@
 
 `python -m benchmarks.page_opening [--rounds 5]`. Two pages, one as we serve it and one without
 `qeu.ui.listeners.hush_progress`, are opened in turn in real Chromium until the line above the sides
-stands. Figures are medians and their ratio: seconds, and seconds of work in the page's own process.
+stands. Figures are medians and their ratio: seconds, and seconds of work in the page's own process;
+and how many answers the page asks for until it is quiet, which no tab that is not open adds to.
 """
 
 import argparse
@@ -25,6 +26,8 @@ import runpy, qeu.ui.app
 qeu.ui.app.hush_progress = lambda demo: None
 runpy.run_path("app.py", run_name="__main__")
 """
+# A page that asks for nothing for so long is quiet.
+QUIET_S = 3
 KINDS = {"as we serve it": ["app.py"], "all progress told": ["-c", PLAIN]}
 
 
@@ -55,10 +58,15 @@ def serving(arguments: list[str]) -> Iterator[str]:
             server.wait(30)
 
 
-def open_once(browser, address: str) -> tuple[float, float]:
-    """Seconds until the page is ready, and seconds of work in its process by then."""
+def open_once(browser, address: str) -> tuple[float, float, int]:
+    """Seconds until the page is ready, seconds of its work by then; answers asked for in all."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000}, locale="en-US")
     page = context.new_page()
+    asked: list[float] = []
+    page.on(
+        "request",
+        lambda request: asked.append(time.monotonic()) if "/queue/join" in request.url else None,
+    )
     meter = context.new_cdp_session(page)
     meter.send("Performance.enable")
     start = time.perf_counter()
@@ -67,8 +75,10 @@ def open_once(browser, address: str) -> tuple[float, float]:
     page.locator("#pair p").wait_for(timeout=120_000)
     took = time.perf_counter() - start
     metrics = meter.send("Performance.getMetrics")["metrics"]
+    while time.monotonic() < asked[-1] + QUIET_S:
+        page.wait_for_timeout(100)
     context.close()
-    return took, next(m["value"] for m in metrics if m["name"] == "TaskDuration")
+    return took, next(m["value"] for m in metrics if m["name"] == "TaskDuration"), len(asked)
 
 
 def main() -> None:
@@ -78,7 +88,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     from playwright.sync_api import sync_playwright
 
-    found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
+    found: dict[str, list[tuple[float, float, int]]] = {kind: [] for kind in KINDS}
     with ExitStack() as stack:
         addresses = {kind: stack.enter_context(serving(args)) for kind, args in KINDS.items()}
         play = stack.enter_context(sync_playwright())
@@ -92,6 +102,8 @@ def main() -> None:
     for at, what in enumerate(("until ready", "work of the page")):
         ours, plain = (statistics.median(one[at] for one in found[kind]) for kind in KINDS)
         print(f"{what:18}{ours:6.2f} s against {plain:.2f} s: {ours / plain:.2f}")
+    counts = sorted({one[2] for one in found["as we serve it"]})
+    print(f"{'answers asked for':18}{', '.join(map(str, counts))}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from qeu.cli.main import main
-from tests.services.test_evaluate import Engines, Model, rows, thinking
+from tests.services.evaluate_home import Engines, Model, rows, thinking
 from tests.services.test_usefulness import STUDENT
 
 

@@ -30,6 +30,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure("right", "answers that are right (checkable ones)", True, 1),
     Measure("answer_loss", "loss on the reference answer", False, -1, "nats a token"),
     Measure("reasoning_loss", "loss on the reference reasoning", False, -1, "nats a token"),
+    Measure("useful", "usefulness of the reasoning", False, 1, "nats a token"),
+    Measure("gain", "gain over no reasoning", False, 1, "nats a token"),
     Measure("reference", "agreement with the reference (chrF)", False, 1, "0 to 1"),
     Measure("contract", "reasonings that keep the contract", True, 1),
     Measure("contract_creative", "creative reasonings that keep the contract", True, 1),
@@ -68,6 +70,12 @@ def measure_text(
     looping = any(_verdicts_of(text).get("loop") == "fail" for text in texts)
     values["loop"] = float(looping or last.finish_reason == "loop")
     return values | (_of_reasoning(record, reasoning) if writes_reasoning else {})
+
+
+def measure_leaks(record: Record, reasoning: str) -> Values:
+    """Both leaks of a reasoning that was given, as they are told of one that was written."""
+    found = _of_reasoning(record, reasoning)
+    return {name: found[name] for name in ("leak_reference", "leak_commit")}
 
 
 def _of_reasoning(record: Record, reasoning: str) -> Values:

@@ -52,7 +52,7 @@ class Way:
             return self.title
         parts = [self.layout, _WORDS[self.reasoning]]
         if self.examples:
-            parts.append("1 example" if self.examples == 1 else f"{self.examples} examples")
+            parts.append(_count_examples(self.examples))
         return f"{self.model} ({', '.join(part for part in parts if part)})"
 
     @property
@@ -180,9 +180,8 @@ def default_ways(
     """
     ways = [Way(base, "none", title=f"{base}, as it is")]
     if examples:
-        ways.append(
-            Way(base, "none", "chat", examples=examples, title=f"{base}, {examples} examples")
-        )
+        title = f"{base}, {_count_examples(examples)}"
+        ways.append(Way(base, "none", "chat", examples=examples, title=title))
     if layout:
         ways.append(Way(base, "own", layout, title=f"{base}, in {layout}"))
     ordered = sorted(reasonings, key=lambda one: one != "own")
@@ -228,3 +227,7 @@ def _known(cls: type, data: object) -> dict[str, object]:
 
 def _whole(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _count_examples(count: int) -> str:
+    return "1 example" if count == 1 else f"{count} examples"

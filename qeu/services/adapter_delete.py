@@ -119,7 +119,8 @@ def _refuse_open(path: Path, name: str) -> None:
         state = run.status()
     except QeuError:
         return  # nobody can go on with a run whose status cannot be read
-    if state.is_open:
+    # without an owner it was made ready and never started
+    if state.is_open and state.owner:
         raise QeuError(
             f"The run of {name!r} is {state.state}. Stop it first, or wait until it has ended."
         )

@@ -8,6 +8,7 @@ from qeu.core.errors import QeuError
 from qeu.core.generation import Generation
 from qeu.core.language import identify
 from qeu.core.record import Record
+from qeu.core.votes import Vote
 from qeu.services.runs import Live
 from qeu.store.changes import change_records
 from qeu.store.datasets import Dataset, find_dataset, list_datasets
@@ -19,12 +20,13 @@ from qeu.store.workspace import Workspace, dump_json
 
 
 def add_run(
-    workspace: Workspace, name: str, live: Live, actor: str = "user"
+    workspace: Workspace, name: str, live: Live, actor: str = "user", vote: Vote | None = None
 ) -> tuple[Dataset, StoredRecord]:
     """Add one side of a run to the data set `name`, which is made where it is missing.
 
     The question is a person's; what the model wrote follows as a second step, so that the origin
-    of every field is told apart. Raises QeuError where there is nothing to keep.
+    of every field is told apart. `vote` is the one that this side won: it becomes part of the
+    origin. Raises QeuError where there is nothing to keep.
     """
     generation = live.generation
     if generation is None:
@@ -49,7 +51,7 @@ def add_run(
         category=asked.category,
         language=language,
     )
-    about = _about(live, generation)
+    about = _about(live, generation) | (_won(vote) if vote else {})
     row = {**bare.to_json(), "extra": {}}
 
     def tell(added: Added) -> Mapping[str, object]:
@@ -104,6 +106,17 @@ def _about(live: Live, generation: Generation) -> dict[str, object]:
         # the reference answer is never shown to a model
         "hinted": False,
         "source": "compare",
+    }
+
+
+def _won(vote: Vote) -> dict[str, object]:
+    """What a vote tells of the text that it prefers: over whose, in which run, and how."""
+    return {
+        "source": "vote",
+        "vote": vote.run,
+        "against": vote.right if vote.better == "left" else vote.left,
+        "blind": vote.blind,
+        "note": vote.note,
     }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from qeu.backends.engines import Engines
 from qeu.backends.shelf import OnProgress
 from qeu.core.errors import QeuError
-from qeu.core.eval_measures import Values, measure_text
+from qeu.core.eval_measures import Values, measure_leaks, measure_text
 from qeu.core.eval_spec import EvalSpec
 from qeu.core.generation import Generation
 from qeu.core.record import Record
@@ -20,6 +20,7 @@ from qeu.services.evaluate_losses import AskedLoss, LossTaker, make_asked_loss
 from qeu.services.evaluate_result import EvalText, Evaluation, WayFacts
 from qeu.services.evaluate_setup import Material, ReadyWay, gather, ready_ways
 from qeu.services.evaluate_summary import summarize
+from qeu.services.evaluate_useful import ABOUT, Reasoned, UsefulPlan, plan_usefulness
 from qeu.store.records import StoredRecord
 from qeu.store.usefulness import Loss
 from qeu.store.workspace import Workspace
@@ -50,6 +51,7 @@ class _Draft:
     answered: Generation | None = None
     error: str = ""
     losses: dict[str, AskedLoss] = field(default_factory=dict)
+    useful: UsefulPlan | None = None
 
     def fail(self, error: str) -> None:
         """It takes part in nothing; the first reason stays."""
@@ -162,7 +164,11 @@ def _take_losses(
     for draft in drafts:
         if draft.way.is_local and not draft.error:
             _ask_losses(draft, material.records[draft.record], material)
+    _plan_usefulness(drafts, material)
     asked = {one.key: one for draft in drafts for one in draft.losses.values()}
+    asked |= {
+        one.key: one for draft in drafts if draft.useful for one in draft.useful.asked.values()
+    }
     return taker.take(asked.values(), _told("losses", len(asked), progress)) if asked else {}
 
 
@@ -175,6 +181,23 @@ def _ask_losses(draft: _Draft, stored: StoredRecord, material: Material) -> None
     if asking.writes_reasoning and record.reasoning.strip():
         given = asking.reasoning(record, shown)
         draft.losses["reasoning_loss"] = make_asked_loss(draft.way, given)
+
+
+def _plan_usefulness(drafts: Sequence[_Draft], material: Material) -> None:
+    """Of each record's first text: two more losses a text are enough of this."""
+    ways: dict[int, list[_Draft]] = {}
+    for draft in drafts:
+        asking = draft.way.asking
+        if draft.losses and draft.seed == 1 and asking.way.reasoning in ABOUT:
+            ways.setdefault(draft.way.at, []).append(draft)
+    for some in ways.values():
+        reasoned = []
+        for draft in some:
+            stored = material.records[draft.record]
+            shown = material.shown(draft.way.way, stored)
+            reasoned.append(Reasoned(draft.way, stored, draft.reasoning, shown))
+        for draft, plan in zip(some, plan_usefulness(reasoned), strict=True):
+            draft.useful = plan
 
 
 def _finish(draft: _Draft, record: Record, losses: Mapping[str, Loss]) -> EvalText:
@@ -190,9 +213,15 @@ def _finish(draft: _Draft, record: Record, losses: Mapping[str, Loss]) -> EvalTe
             values["length"] = float(draft.written.new_tokens + draft.answered.new_tokens)
         for name, one in draft.losses.items():
             values[name] = losses[one.key][0] if one.key in losses else None
+        if asking.way.reasoning == "given":
+            values |= measure_leaks(record, draft.reasoning)
+        if draft.useful:
+            values |= draft.useful.values(losses)
+    leak = draft.useful.leak if draft.useful and values else None
     return EvalText(
-        draft.way.at, draft.record, draft.seed, draft.reasoning, answer, finish, values, draft.error
-    )
+        draft.way.at, draft.record, draft.seed, draft.reasoning, answer, finish, values,
+        draft.error, leak,
+    )  # fmt: skip
 
 
 def _kept(draft: _Draft, asked: Asked | None, texts: Mapping[str, Generation]) -> Generation | None:

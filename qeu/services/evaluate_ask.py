@@ -1,22 +1,19 @@
 """Have the texts of an evaluation written: each is stored at once, and none is made twice."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from qeu.backends.base import Row
 from qeu.backends.catalog import is_hosted
-from qeu.backends.engines import Engines
-from qeu.backends.shelf import OnProgress
 from qeu.core.errors import QeuError
 from qeu.core.generation import Generation
 from qeu.core.prompts import Prompt
 from qeu.core.request import Request
 from qeu.core.sampling import Sampling
+from qeu.services.evaluate_model import ModelUser, group_missing
 from qeu.services.evaluate_setup import ReadyWay
 from qeu.store.generations import KEPT_ENDS, find_generations, insert_generations
-from qeu.store.workspace import Workspace
 
 # Rows handed to an engine at once, base and adapters together; it makes batches of its own.
 TOGETHER = 256
@@ -51,19 +48,8 @@ def make_asked(way: ReadyWay, prompt: Prompt, sampling: Sampling, exact: bool) -
     return Asked(way, prompt, sampling, request.key())
 
 
-class Writer:
+class Writer(ModelUser):
     """Writes texts with one model after the other; what another evaluation has written is taken."""
-
-    def __init__(
-        self,
-        engines: Engines,
-        workspace: Workspace,
-        exact: bool,
-        stop: threading.Event,
-        on_load: OnProgress | None = None,
-    ) -> None:
-        self._engines, self._workspace, self._exact = engines, workspace, exact
-        self._stop, self._on_load = stop, on_load
 
     def write(
         self, asked: Iterable[Asked], tell: Callable[[int], None] = lambda done: None
@@ -75,28 +61,18 @@ class Writer:
         wanted = {one.key: one for one in asked}
         found = find_generations(self._workspace, list(wanted))
         tell(len(found))
-        models: dict[str, list[Asked]] = {}
-        for key, one in wanted.items():
-            if key not in found:
-                models.setdefault(one.way.model, []).append(one)
-        for model, missing in models.items():
+        for missing in group_missing(wanted, found, lambda one: one.way.model):
             for start in range(0, len(missing), TOGETHER):
                 if self._stop.is_set():
                     return found
-                part = missing[start : start + TOGETHER]
-                self._run(model, part, found, tell)
+                self._run(missing[start : start + TOGETHER], found, tell)
         return found
 
     def _run(
-        self,
-        model: str,
-        part: Sequence[Asked],
-        found: dict[str, Generation],
-        tell: Callable[[int], None],
+        self, part: Sequence[Asked], found: dict[str, Generation], tell: Callable[[int], None]
     ) -> None:
-        engine = self._engines.load(
-            model, exact=self._exact, progress=self._on_load, stop=self._stop
-        )
+        model = part[0].way.model
+        engine = self._load(model)
         waiting: dict[str, Generation] = {}
         flushed = time.monotonic()
 
@@ -121,7 +97,7 @@ class Writer:
             if is_hosted(model):
                 engine.generate(rows, exact=self._exact, on_done=on_done)
             else:
-                with self._engines.queue.turn(self._stop, lambda ahead: None) as mine:
+                with self._turn() as mine:
                     if mine:
                         engine.generate(rows, exact=self._exact, on_done=on_done, turn=mine)
         finally:

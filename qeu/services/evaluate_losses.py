@@ -1,17 +1,14 @@
 """Losses of given texts for an evaluation: computed once for a model and a text, and kept."""
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from qeu.backends.engines import Engines
 from qeu.backends.losses import LossLine, LossMeter, LossRow
-from qeu.backends.shelf import OnProgress
 from qeu.core.eval_prompts import Given
 from qeu.core.request import hash_json
+from qeu.services.evaluate_model import ModelUser, group_missing
 from qeu.services.evaluate_setup import ReadyWay
 from qeu.store.usefulness import Loss, add_losses, find_losses
-from qeu.store.workspace import Workspace
 
 # Raise it when the same texts would be measured otherwise.
 _VERSION = 1
@@ -47,19 +44,8 @@ def make_asked_loss(way: ReadyWay, given: Given) -> AskedLoss:
     return AskedLoss(way, given, key)
 
 
-class LossTaker:
+class LossTaker(ModelUser):
     """Takes losses with one model and adapter after the other."""
-
-    def __init__(
-        self,
-        engines: Engines,
-        workspace: Workspace,
-        exact: bool,
-        stop: threading.Event,
-        on_load: OnProgress | None = None,
-    ) -> None:
-        self._engines, self._workspace, self._exact = engines, workspace, exact
-        self._stop, self._on_load = stop, on_load
 
     def take(
         self, asked: Iterable[AskedLoss], tell: Callable[[int], None] = lambda done: None
@@ -68,11 +54,7 @@ class LossTaker:
         wanted = {one.key: one for one in asked}
         found = find_losses(self._workspace, list(wanted))
         tell(len(found))
-        groups: dict[tuple[str, str | None], list[AskedLoss]] = {}
-        for key, one in wanted.items():
-            if key not in found:
-                groups.setdefault((one.way.model, one.way.adapter), []).append(one)
-        for group in groups.values():
+        for group in group_missing(wanted, found, lambda one: (one.way.model, one.way.adapter)):
             self._take_group(group, found, tell)
         return found
 
@@ -80,14 +62,12 @@ class LossTaker:
         self, group: Sequence[AskedLoss], found: dict[str, Loss], tell: Callable[[int], None]
     ) -> None:
         way = group[0].way
-        model: LossMeter = self._engines.load(  # type: ignore[assignment]
-            way.model, exact=self._exact, progress=self._on_load, stop=self._stop
-        )
+        model: LossMeter = self._load(way.model)  # type: ignore[assignment]
         plan = model.plan_losses([LossRow(a.given.prompt, a.given.completion) for a in group])
         for batch in plan.batches:
             lines = [_line(line, group[line.row].given) for line in batch]
             # a turn for each batch: others wait for a second or two, not for all of it
-            with self._engines.queue.turn(self._stop, lambda ahead: None) as mine:
+            with self._turn() as mine:
                 if not mine or self._stop.is_set():
                     return
                 losses = model.losses(lines, way.adapter, self._stop, way.identity.adapter_hash)

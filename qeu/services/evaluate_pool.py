@@ -4,9 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from qeu.core.paired import mean_interval
 from qeu.services.evaluate_result import Evaluation, PairSummary
 from qeu.services.evaluate_summary import average_by_record, summarize
-from qeu.services.evaluate_verdict import Averaged
+from qeu.services.evaluate_verdict import Averaged, tell_signed
 
 _APART = 1_000  # more than the seeds of one way
 
@@ -15,7 +16,8 @@ def pool_groups(evaluation: Evaluation) -> Evaluation | None:
     """The same texts with each group as one way; None where no group has two members.
 
     A record's texts are averaged over the trainings, too. Each pair tells the difference training
-    by training: with few of them that says more than an interval.
+    by training, and from three on its interval over them: that of the records is for these very
+    trainings.
     """
     members: dict[str, list[int]] = {}
     for at, way in enumerate(evaluation.spec.ways):
@@ -38,11 +40,13 @@ def pool_groups(evaluation: Evaluation) -> Evaluation | None:
         replace(text, way=place[text.way][0], seed=text.seed + _APART * place[text.way][1])
         for text in evaluation.texts
     ]
-    spec = replace(evaluation.spec, ways=tuple(ways), pairs=())
+    named = ((place[left][0], place[right][0]) for left, right in evaluation.spec.pairs)
+    pairs = tuple(dict.fromkeys(pair for pair in named if pair[0] != pair[1]))
+    spec = replace(evaluation.spec, ways=tuple(ways), pairs=pairs)
     pooled = summarize(spec, evaluation.records, evaluation.matching, facts, texts)
     averaged = [average_by_record(evaluation.texts, at) for at in range(len(evaluation.ways))]
-    pairs = tuple(_tell_trainings(pair, groups, averaged) for pair in pooled.pairs)
-    return replace(pooled, pairs=pairs)
+    told = tuple(_tell_trainings(pair, groups, averaged) for pair in pooled.pairs)
+    return replace(pooled, pairs=told)
 
 
 def _tell_trainings(
@@ -62,6 +66,12 @@ def _tell_trainings(
             sums = math.fsum(right[record] - left[record] for record in shared)
             found.append(sums / len(shared))
     factor, digits = (100, 1) if pair.decided_by == "right" else (1, 3)
-    listed = ", ".join(f"{factor * one:+.{digits}f}" for one in found)
-    sentence = f"Training by training the difference was {listed}."
-    return replace(pair, trainings=tuple(found), sentence=" ".join((pair.sentence, sentence)))
+    listed = ", ".join(tell_signed(factor * one, digits) for one in found)
+    said = [pair.sentence, f"Training by training the difference was {listed}."]
+    interval = mean_interval(found)
+    if interval:
+        low, high = (tell_signed(factor * bound, digits) for bound in interval)
+        said.append(f"Over these {len(found)} trainings that is 95% [{low}, {high}].")
+        if pair.verdict != "unclear" and interval[0] <= 0 <= interval[1]:
+            said.append("For other trainings of this kind it is not certain.")
+    return replace(pair, trainings=tuple(found), over_trainings=interval, sentence=" ".join(said))

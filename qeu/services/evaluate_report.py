@@ -7,15 +7,27 @@ from pathlib import Path
 
 import qeu
 from qeu.core.errors import QeuError
+from qeu.services.evaluate_picture import plot_use, tell_use, use_rows, way_styles, ways_behind
 from qeu.services.evaluate_plot import plot_pair
 from qeu.services.evaluate_result import EvalText, Evaluation, PairSummary
 from qeu.services.evaluate_table import measure_rows, pair_rows
+from qeu.services.usefulness_plot import draw_legend
 
 KINDS = (".html", ".md")
 # Records whose texts are shown side by side.
 MOST_SHOWN = 12
 _LONGEST = 1_200
+_XMLNS = 'xmlns="http://www.w3.org/2000/svg"'
 _PAIR_HEAD = ("", "left", "right", "difference (95%)", "p", "records", "smallest to be seen")
+_USE_HEAD = ("", "usefulness", "gain", "state the reference", "commit to an answer", "records")
+_USE_TITLE = "Usefulness of the reasonings against what they leak"
+_USE_HOW = (
+    "Usefulness: nats a token by which the reference answer is likelier behind a reasoning than "
+    "behind another record's of the same way, category and language; gain: than behind none. "
+    "Above 0 it helps. Sentences that leak were cut from both before, so that nothing is useful "
+    "by telling the answer. Leak score: 0 to 1, a leak from 0.5 on. Large signs are means with "
+    "their 95% intervals; a record's first text is measured."
+)
 _HOW = (
     "Every record was asked in every way, with the same seeds. A record's texts are averaged "
     "first: records are the unit. p by McNemar's exact test where there is one text a record, "
@@ -70,6 +82,7 @@ def html_report(evaluation: Evaluation) -> str:
     parts.append("<h2>The ways</h2><ol>")
     parts += [f"<li>{escape(line)}</li>" for line in _way_lines(evaluation)]
     parts.append("</ol>" + _html_table(["", *names], measure_rows(evaluation)))
+    parts += _html_use(evaluation)
     for pair in evaluation.pairs:
         parts.append(f"<h2>{escape(_pair_title(pair))}</h2>{plot_pair(evaluation, pair)}")
         parts.append(_html_table(_PAIR_HEAD, pair_rows(evaluation, pair)))
@@ -89,15 +102,43 @@ def markdown_report(evaluation: Evaluation) -> str:
     lines = enumerate(_way_lines(evaluation), start=1)
     parts.append("\n".join(f"{at}. {_plain(line)}" for at, line in lines))
     parts.append(markdown_table(["", *names], measure_rows(evaluation)))
+    parts += _markdown_use(evaluation)
     for pair in evaluation.pairs:
         parts.append(f"## {_pair_title(pair)}")
         if picture := plot_pair(evaluation, pair):
-            data = base64.b64encode(picture.encode()).decode()
-            parts.append(f"![differences](data:image/svg+xml;base64,{data})")
+            parts.append(_markdown_picture("differences", picture))
         parts.append(markdown_table(_PAIR_HEAD, pair_rows(evaluation, pair)))
     parts += ["## How it was measured", _HOW, *map(_plain, evaluation.notes), "## Texts"]
     parts += [_markdown_record(evaluation, record) for record in _shown(evaluation)]
     return "\n\n".join(parts) + "\n"
+
+
+def _html_use(evaluation: Evaluation) -> list[str]:
+    """Picture, words and table; nothing where no way answers behind a reasoning."""
+    if not ways_behind(evaluation):
+        return []
+    parts = [f"<h2>{_USE_TITLE}</h2>"]
+    if picture := plot_use(evaluation):
+        legend = draw_legend(way_styles(evaluation))
+        parts.append(f'<figure style="margin:0;max-width:48rem">{picture}{legend}</figure>')
+    parts += [f"<p>{escape(told)}</p>" for told in tell_use(evaluation)]
+    return [*parts, _html_table(_USE_HEAD, use_rows(evaluation)), f"<p>{_USE_HOW}</p>"]
+
+
+def _markdown_use(evaluation: Evaluation) -> list[str]:
+    if not ways_behind(evaluation):
+        return []
+    parts = [f"## {_USE_TITLE}"]
+    if picture := plot_use(evaluation, legend=True):
+        # a file of its own needs to say what it is
+        parts.append(_markdown_picture("usefulness", picture.replace("<svg ", f"<svg {_XMLNS} ")))
+    parts += map(_plain, tell_use(evaluation))
+    return [*parts, markdown_table(_USE_HEAD, use_rows(evaluation)), _USE_HOW]
+
+
+def _markdown_picture(about: str, svg: str) -> str:
+    data = base64.b64encode(svg.encode()).decode()
+    return f"![{about}](data:image/svg+xml;base64,{data})"
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -17,7 +17,8 @@ VERDICTS = ("helps", "hurts", "unclear")
 class EvalText:
     """One text: of which way, record (places in the evaluation) and seed, and what was measured.
 
-    `error` says why there is none; then it takes part in nothing.
+    `error` says why there is none; then it takes part in nothing. `leak` is the leak score of the
+    reasoning, 0 to 1, where its usefulness was measured: of a record's first text.
     """
 
     way: int
@@ -28,6 +29,7 @@ class EvalText:
     finish_reason: str
     values: Values
     error: str = ""
+    leak: float | None = None
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -92,7 +94,7 @@ class PairSummary:
     `verdict` is one of VERDICTS, made on `decided_by` ("" where nothing could be compared) with
     `p`, and `decided` has interval and smallest effect, all corrected for the number of pairs.
     `sentence` says it to a person. `trainings` are the differences by training, where ways are
-    groups of them.
+    groups of them, and `over_trainings` is the interval of their mean (95%), from three on.
     """
 
     left: int
@@ -104,6 +106,7 @@ class PairSummary:
     verdict: str = "unclear"
     sentence: str = ""
     trainings: tuple[float, ...] = ()
+    over_trainings: tuple[float, float] | None = None
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""

@@ -4,16 +4,14 @@ Texts and losses are stored by the evaluation itself: an order that was stopped,
 the end of the program, goes on where it was when it is started again.
 """
 
-import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from qeu.backends.engines import Engines
 from qeu.backends.wheel import Progress as LoadProgress
-from qeu.core.errors import QeuError
 from qeu.core.eval_spec import EvalSpec
+from qeu.services.background import BackgroundRun, OneRun
 from qeu.services.evaluate import Progress, evaluate
 from qeu.services.evaluate_order import EvalOrder
 from qeu.services.evaluate_pool import pool_groups
@@ -42,13 +40,14 @@ class _Step:
     total: int
 
 
-class EvaluateRun:
+class EvaluateRun(BackgroundRun):
     """One evaluation under way; `step` is one of evaluate.STEPS or load.NAME, `done` of `total`."""
 
+    name = "evaluation"
+
     def __init__(self, order: EvalOrder, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
         self.order, self._clock = order, clock
-        self.stopping, self._ended = threading.Event(), threading.Event()
-        self.error: BaseException | None = None
         self.load, self._steps = "", list[_Step]()
         self._began = clock()
 
@@ -68,11 +67,6 @@ class EvaluateRun:
         return self._steps[-1].total if self._steps and not self.load else 0
 
     @property
-    def finished(self) -> bool:
-        """Whether it has ended, well or not."""
-        return self._ended.is_set()
-
-    @property
     def seconds_left(self) -> float | None:
         """How long the rest of this step takes at its pace so far; None while that is unknown."""
         if not self._steps or self.load:
@@ -89,14 +83,6 @@ class EvaluateRun:
             return 0.0
         return (self._clock() - self._began) / made / self.order.max_new_tokens
 
-    def stop(self) -> None:
-        """Let it end soon; what was written and computed is kept."""
-        self.stopping.set()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait so long; whether it has ended."""
-        return self._ended.wait(seconds)
-
     def note(self, progress: Progress) -> None:
         """So far is the evaluation."""
         self.load = ""
@@ -110,41 +96,18 @@ class EvaluateRun:
         """A model is being loaded."""
         self.load = f"load.{progress.step}"
 
-    def work(self, do: Callable[["EvaluateRun"], None]) -> None:
-        """Do it in the background; an error is kept, and a defect logged in full."""
 
-        def run() -> None:
-            try:
-                do(self)
-            except QeuError as error:
-                # a load that was stopped says so, too
-                self.error = None if self.stopping.is_set() else error
-            except Exception as error:
-                logging.getLogger(__name__).exception("evaluation")
-                self.error = error
-            finally:
-                self._ended.set()
-
-        threading.Thread(target=run, daemon=True, name="evaluation").start()
-
-
-class EvaluateRuns:
+class EvaluateRuns(OneRun[EvaluateRun]):
     """One evaluation at a time for a workspace, and those that were finished.
 
     `revision` rises whenever there is another finished one.
     """
 
     def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
         self._workspace = workspace
-        self._lock = threading.Lock()
         self._read: KeptEvaluation | None = None
-        self.latest: EvaluateRun | None = None
         self.revision = 0
-
-    @property
-    def running(self) -> bool:
-        """Whether something is evaluated now."""
-        return self.latest is not None and not self.latest.finished
 
     def start(self, engines: Engines, order: EvalOrder) -> EvaluateRun | None:
         """Begin what is ordered; it goes on in the background. None where another still runs.
@@ -157,7 +120,7 @@ class EvaluateRuns:
                 return None
             number = open_evaluation(self._workspace, order.base, order.to_json())
             run = self.latest = EvaluateRun(order)
-        run.work(lambda run: self._evaluate(run, engines, spec, number))
+        run.work(lambda: self._evaluate(run, engines, spec, number))
         return run
 
     def find(self, number: int = 0) -> KeptEvaluation | None:
@@ -198,12 +161,6 @@ class EvaluateRuns:
             if one.base == order.base and one.seconds_a_text:
                 return one.seconds_a_text * order.max_new_tokens * texts
         return None
-
-    def close(self, wait_s: float = 5.0) -> None:
-        """The program ends."""
-        if self.latest is not None:
-            self.latest.stop()
-            self.latest.wait(wait_s)
 
     def _evaluate(self, run: EvaluateRun, engines: Engines, spec: EvalSpec, number: int) -> None:
         found = evaluate(

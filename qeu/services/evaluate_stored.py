@@ -113,6 +113,8 @@ def _pair(data: object) -> PairSummary:
     if values.get("decided") is not None:
         values["decided"] = _comparison(values["decided"])
     values["trainings"] = tuple(_list(values.get("trainings", [])))
+    if values.get("over_trainings") is not None:
+        values["over_trainings"] = tuple(_list(values["over_trainings"]))
     return PairSummary(**values)  # type: ignore[arg-type]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from qeu.core.eval_measures import BY_NAME, MEASURES, Measure
 from qeu.core.paired import Comparison
 from qeu.services.evaluate_result import Average, Evaluation, PairSummary
-from qeu.services.evaluate_verdict import tell_p
+from qeu.services.evaluate_verdict import tell_p, tell_signed
 
 NONE = "–"
 
@@ -75,7 +75,8 @@ def tell_difference(measure: Measure, one: Comparison) -> str:
     """Right minus left, and its interval."""
     factor, digits = (100, 1) if measure.is_share else (1, measure.digits)
     unit = " points" if measure.is_share else ""
-    shown = f"{factor * one.difference:+,.{digits}f}{unit}"
+    shown = f"{tell_signed(factor * one.difference, digits)}{unit}"
     if one.low is None or one.high is None:
         return shown
-    return f"{shown} ({factor * one.low:+,.{digits}f} to {factor * one.high:+,.{digits}f})"
+    low, high = (tell_signed(factor * bound, digits) for bound in (one.low, one.high))
+    return f"{shown} ({low} to {high})"

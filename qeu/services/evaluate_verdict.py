@@ -76,9 +76,9 @@ def _figures(pair: PairSummary, one: Comparison, p: str) -> str:
     factor, digits = (100, 1) if pair.decided_by == "right" else (1, 3)
     bounds = ""
     if one.low is not None and one.high is not None:
-        low, high = (f"{factor * bound:+.{digits}f}" for bound in (one.low, one.high))
+        low, high = (tell_signed(factor * bound, digits) for bound in (one.low, one.high))
         bounds = f", 95% [{low}, {high}]"
-    change = f"{factor * one.difference:+.{digits}f}"
+    change = tell_signed(factor * one.difference, digits)
     if pair.decided_by == "right":
         told = (
             f"right answers {one.left:.0%} → {one.right:.0%} "
@@ -98,6 +98,11 @@ def _smallest(pair: PairSummary, one: Comparison) -> str:
     if pair.decided_by == "right":
         return f"So many records show a difference from about {100 * one.smallest:.0f} points on."
     return f"So many records show a difference from about {one.smallest:.3f} nats a token on."
+
+
+def tell_signed(value: float, digits: int) -> str:
+    """With its sign, and a thousands' comma; what rounds to nothing is +0."""
+    return f"{round(value, digits) + 0.0:+,.{digits}f}"
 
 
 def tell_p(p: float) -> str:

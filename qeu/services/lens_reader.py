@@ -127,6 +127,14 @@ def explain_hosted(model: str) -> str:
     )
 
 
+def explain_reader(model: str, reader: str) -> str:
+    """Why another model reads a hosted one's text."""
+    return (
+        f"{model} runs on a server that tells no probabilities of its tokens: {reader} reads its "
+        "text here."
+    )
+
+
 def explain_tokenizers(left: Reader, right: Reader) -> str:
     """Why two sides cannot be compared token by token; "" where they can."""
     if left.model is right.model:

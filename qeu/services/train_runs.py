@@ -1,4 +1,4 @@
-"""The runs that there are, each as one row; compare them, delete one."""
+"""The runs that there are, each as one row; compare them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,17 +6,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from qeu.core.errors import QeuError
-from qeu.core.run_metrics import read_metrics
+from qeu.core.run_metrics import MOST_READ
 from qeu.core.run_passport import RunPassport
 from qeu.core.run_status import RunStatus
 from qeu.core.twins import describe_variant
 from qeu.services.train_order import TrainOrder
 from qeu.services.train_resume import can_resume, resume_point
-from qeu.services.train_turn import RUN_LOCK
-from qeu.store.owner import owner_lives
 from qeu.store.run_folders import METRICS, STATUS, RunFolder, find_run, list_runs
 
 UNREADABLE = "unreadable"
@@ -154,32 +150,6 @@ def order_of_run(adapters: Path, name: str) -> TrainOrder:
     return TrainOrder.from_passport(find_run(adapters, name).passport())
 
 
-def delete_run(adapters: Path, name: str) -> None:
-    """Remove a run with its adapter; whoever calls has asked the person.
-
-    Raises QeuError for one that is not there or is being worked on.
-    """
-    folder = find_run(adapters, name)
-    lock = FileLock(folder.path / RUN_LOCK)
-    try:
-        with lock.acquire(timeout=0):
-            if _is_worked_on(folder):
-                raise Timeout(lock.lock_file)
-            folder.remove()
-    except Timeout:
-        raise QeuError(f"The run {name!r} is being worked on. Stop it first.") from None
-    except FileNotFoundError:
-        return  # somebody else deleted it at the same moment
-
-
-def _is_worked_on(folder: RunFolder) -> bool:
-    try:
-        status = folder.written_status()
-    except QeuError:
-        return False  # nobody can tell; the lock, which is ours, says that no worker has it
-    return bool(status.owner) and status.is_open and owner_lives(status.owner)
-
-
 def read_status(folder: RunFolder) -> RunStatus:
     """The status, with what can be said of a run that could not say it itself."""
     return _with_reason(folder, _status(folder))
@@ -210,18 +180,17 @@ def _with_reason(folder: RunFolder, status: RunStatus) -> RunStatus:
 
 def _figures(folder: RunFolder) -> dict[str, object]:
     """Losses by the names of a card's fields."""
-    path = folder.path / METRICS
     try:
-        stat = path.stat()
-        return _figures_of_version(path, stat.st_size, stat.st_mtime_ns)
+        stat = (folder.path / METRICS).stat()
+        return _figures_of_version(folder, stat.st_size, stat.st_mtime_ns)
     except FileNotFoundError:
         return {}
 
 
 @lru_cache(maxsize=256)
-def _figures_of_version(path: Path, size: int, mtime_ns: int) -> dict[str, object]:
+def _figures_of_version(folder: RunFolder, size: int, mtime_ns: int) -> dict[str, object]:
     """The same; a list that is looked at every second reads only what has grown."""
-    metrics = read_metrics(path.read_text("utf-8", "replace"))
+    metrics = folder.metrics(MOST_READ)
     train = metrics.curve("train", "loss")
     validation = metrics.curve("validation", "loss")
     found: dict[str, object] = {}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qeu.core.errors import QeuError
+from qeu.core.run_metrics import MOST_READ
 from qeu.core.run_passport import RunPassport
 from qeu.services.train_order import TrainOrder
 from qeu.store.run_folders import RunFolder, list_runs
@@ -59,8 +60,8 @@ def estimate_seconds(
 
 
 def _measured(folder: RunFolder) -> float:
-    """The median of all steps; 0.0 where too few were made."""
-    values = [v for _, v in folder.metrics().curve("train", "tokens_per_s") if v > 0]
+    """The median of its steps; 0.0 where too few were made."""
+    values = [v for _, v in folder.metrics(MOST_READ).curve("train", "tokens_per_s") if v > 0]
     return statistics.median(values) if len(values) >= _FEWEST_STEPS else 0.0
 
 

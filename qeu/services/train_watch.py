@@ -15,7 +15,7 @@ from qeu.backends.train_losses import measure_validation
 from qeu.backends.train_samples import choose_prompts, count_judgements, write_samples
 from qeu.backends.train_save import place_checkpoint
 from qeu.backends.train_trainer import Step
-from qeu.core.run_metrics import RunMetrics
+from qeu.core.run_metrics import MOST_READ, RunMetrics
 from qeu.core.run_passport import RunPassport, WatchSettings
 from qeu.services.train_order import TrainOrder
 from qeu.services.train_report import RunReport
@@ -98,7 +98,7 @@ class RunWatch:
         self._tell(state="saving")
         self._look(step)
         self._tell(phase="checkpoint")
-        return waited_enough(self._folder.metrics(), self._passport.watch)
+        return waited_enough(self._folder.metrics(MOST_READ), self._passport.watch)
 
     def on_checkpoint(self, step: int, made: Path) -> None:
         """Rename it into place: from here on it can be resumed from, and asked."""

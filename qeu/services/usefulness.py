@@ -219,23 +219,16 @@ class _Measure:
 
     def _add_donor(self, plan: _Plan, texts: Texts, seed: int) -> None:
         record = plan.subject.stored.record
-        keys = texts.pool(plan.subject.source).donors(plan.subject.candidate, seed)
-        for key in islice(keys, MOST_DONORS):
-            donor = texts.find(key)
-            if donor is None or _same_question(donor.stored.record, record):
-                continue
-            first = cut_leaks(donor.text, donor.stored.record)
-            second = cut_statements(first.text, record)
-            # a copy of the text itself is no other reasoning
-            if second.text and second.text != plan.own.text:
-                plan.donor = donor.stored.record.seq
-                plan.shuffled = replace(second, sentences=first.sentences + second.sentences)
-                plan.asked["shuffled"] = self.student.ask(record, second.text)
-                return
-        plan.why = (
-            f"No other record of category {record.category} and language {record.language} has a "
-            "reasoning to compare with."
-        )
+        found = find_donor(plan.subject, plan.own, texts, seed)
+        if found is None:
+            plan.why = (
+                f"No other record of category {record.category} and language {record.language} "
+                "has a reasoning to compare with."
+            )
+            return
+        donor, plan.shuffled = found
+        plan.donor = donor.stored.record.seq
+        plan.asked["shuffled"] = self.student.ask(record, plan.shuffled.text)
 
     def measure(self, plans: Sequence[_Plan], tell: Callable[[int], None]) -> list[UsefulRow]:
         """The rows of all plans, or of those that were complete when it was stopped."""
@@ -282,5 +275,20 @@ class _Measure:
         )
 
 
-def _same_question(one: Record, other: Record) -> bool:
-    return one.question == other.question
+def find_donor(subject: Subject, own: Cut, texts: Texts, seed: int) -> tuple[Subject, Cut] | None:
+    """Whose reasoning stands in for a subject's, and what is left of it once its leaks are cut.
+
+    `own` is what was left of the subject's. None where nobody else of its category and language has
+    one that says something else.
+    """
+    record = subject.stored.record
+    for key in islice(texts.pool(subject.source).donors(subject.candidate, seed), MOST_DONORS):
+        donor = texts.find(key)
+        if donor is None or donor.stored.record.question == record.question:
+            continue
+        first = cut_leaks(donor.text, donor.stored.record)
+        second = cut_statements(first.text, record)
+        # a copy of the text itself is no other reasoning
+        if second.text and second.text != own.text:
+            return donor, replace(second, sentences=first.sentences + second.sentences)
+    return None

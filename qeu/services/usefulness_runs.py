@@ -4,16 +4,14 @@ Losses are stored by the measurement itself; what is kept here are its rows, by 
 are about. They live as long as the program: measuring again reads stored losses and is quick.
 """
 
-import logging
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from qeu.backends.engines import Engines
 from qeu.backends.wheel import Progress
-from qeu.core.errors import QeuError
 from qeu.core.record import Record
 from qeu.core.usefulness import DonorPool
+from qeu.services.background import BackgroundRun, OneRun
 from qeu.services.usefulness import UsefulRow, measure_usefulness
 from qeu.services.usefulness_texts import JobTexts, Subject
 from qeu.store.jobs import Job, count_items
@@ -31,27 +29,15 @@ class _Found:
     about: int
 
 
-class UsefulnessRun:
+class UsefulnessRun(BackgroundRun):
     """One measurement under way; `done` of `total` texts, `step` the key of words for a load."""
 
+    name = "usefulness"
+
     def __init__(self, student: str, jobs: tuple[int, ...]) -> None:
+        super().__init__()
         self.student, self.jobs = student, jobs
-        self.stopping, self._ended = threading.Event(), threading.Event()
         self.done, self.total, self.step = 0, 0, ""
-        self.error: BaseException | None = None
-
-    @property
-    def finished(self) -> bool:
-        """Whether it has ended, well or not."""
-        return self._ended.is_set()
-
-    def stop(self) -> None:
-        """Let it end soon; what was computed is kept."""
-        self.stopping.set()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait so long; whether it has ended."""
-        return self._ended.wait(seconds)
 
     def note(self, done: int, total: int) -> None:
         """So many texts are known."""
@@ -61,41 +47,18 @@ class UsefulnessRun:
         """The student is being loaded."""
         self.step = f"load.{progress.step}"
 
-    def work(self, do: Callable[["UsefulnessRun"], None]) -> None:
-        """Do it in the background; an error is kept, and a defect logged in full."""
 
-        def run() -> None:
-            try:
-                do(self)
-            except QeuError as error:
-                # a load that was stopped says so, too
-                self.error = None if self.stopping.is_set() else error
-            except Exception as error:
-                logging.getLogger(__name__).exception("usefulness")
-                self.error = error
-            finally:
-                self._ended.set()
-
-        threading.Thread(target=run, daemon=True, name="usefulness").start()
-
-
-class UsefulnessRuns:
+class UsefulnessRuns(OneRun[UsefulnessRun]):
     """One measurement at a time for a workspace, and the rows of the latest ones.
 
     `revision` rises whenever there are other rows.
     """
 
     def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
         self._workspace = workspace
-        self._lock = threading.Lock()
         self._kept: dict[tuple[str, int], dict[int, _Found]] = {}
-        self.latest: UsefulnessRun | None = None
         self.revision = 0
-
-    @property
-    def running(self) -> bool:
-        """Whether something is measured now."""
-        return self.latest is not None and not self.latest.finished
 
     def start(
         self, engines: Engines, jobs: Sequence[Job], student: str, limit: int = 0
@@ -115,7 +78,7 @@ class UsefulnessRuns:
             for key in list(self._kept)[:-MOST_KEPT]:
                 del self._kept[key]
             self.latest, self.revision = run, self.revision + 1
-        run.work(lambda run: self._measure(run, engines, jobs, limit))
+        run.work(lambda: self._measure(run, engines, jobs, limit))
         return run
 
     def rows(self, student: str, job: int) -> list[UsefulRow]:
@@ -136,12 +99,6 @@ class UsefulnessRuns:
                 if measured == job and number in rows
             ]
         return [(student, one.row) for student, one in reversed(found) if one.about == about]
-
-    def close(self, wait_s: float = 5.0) -> None:
-        """The program ends."""
-        if self.latest is not None:
-            self.latest.stop()
-            self.latest.wait(wait_s)
 
     def _measure(
         self, run: UsefulnessRun, engines: Engines, jobs: Sequence[Job], limit: int

@@ -44,6 +44,7 @@ class Origin:
     """Who wrote the value that a field has now.
 
     `source` is the file or model; `hinted` whether its writer saw the answer, None if unknown.
+    `preferred_to` names the model whose text lost a vote against this one.
     """
 
     field: str
@@ -54,6 +55,7 @@ class Origin:
     source: str
     licence: str
     hinted: bool | None
+    preferred_to: str = ""
 
 
 def next_undo(workspace: Workspace, dataset: Dataset) -> Step | None:
@@ -165,6 +167,7 @@ def _origin(field: str, entry: HistoryEntry, data: Mapping[str, object]) -> Orig
         str(data.get("model") or data.get("file") or data.get("source") or ""),
         str(data.get("licence") or ""),
         hinted if isinstance(hinted, bool) else None,
+        str(data.get("against") or ""),
     )
 
 

@@ -35,6 +35,8 @@ from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import LANGUAGES, text, words
 from qeu.ui.strip import Strip
+from qeu.ui.sweep_tab import SweepTab
+from qeu.ui.sweep_use import SweepUse
 from qeu.ui.train_tab import TrainTab
 
 ASSETS = Path(__file__).parent / "assets"
@@ -144,6 +146,8 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
         exact_cb = gr.Checkbox(
             False, label=say("sampling.exact"), info=say("sampling.exact.help"), elem_id="exact"
         )
+        is_own = not context.settings.public
+        sweep_btn = gr.Button(say("sweep.these"), size="sm", elem_id="sweep-these", visible=is_own)
     with gr.Row(elem_id="header"):
         gr.HTML(_brand_html(), elem_id="brand")
         header = ModelsHeader(context)
@@ -179,20 +183,30 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
             reasoning = ReasoningTab(context, say, dataset.place)
         with gr.Tab(say("tab.train"), id="train") as train_tab:
             train = TrainTab(context, say, dataset.place)
-        with gr.Tab(say("tab.evaluate"), id="evaluate") as evaluate_tab:
-            evaluate = EvaluateTab(context, say)
+        with (
+            gr.Tab(say("tab.evaluate"), id="evaluate") as evaluate_tab,
+            gr.Tabs(elem_id="evaluate-parts") as evaluate_parts,
+        ):
+            with gr.Tab(say("evaluate.title"), id="verdict"):
+                evaluate = EvaluateTab(context, say)
+            with gr.Tab(say("sweep.tab"), id="sweep") as sweep_tab:
+                sweep = SweepTab(context, say, sampling, exact_cb, roles.roles)
     actions = compare.wire(roles.roles)
     # The first example stands in the form from the start: Run works before anything has loaded.
     actions.form.preset(example_comparison(load_examples()[0], DEFAULT_MODEL, pair.preset))
-    roles.wire(compare.question)
+    roles.wire(roles_tab, compare.question)
     dataset.wire(dataset_tab, tabs, actions.form, roles.roles)
     reasoning.wire(reasoning_tab)
     train.wire(train_tab, tabs)
     evaluate.wire(evaluate_tab, tabs)
-    evaluate.follow_runs(train.runs.list, tabs)
+    evaluate.follow_runs(train.runs.list, tabs, evaluate_parts)
+    use = SweepUse(actions.form, compare.view, tabs, evaluate_parts)
+    sweep.wire(sweep_tab, evaluate_parts, evaluate_tab, tabs, use)
+    if sweep.form:
+        use.wire(sweep_btn, sweep.form, sweep.state)
     sides = [side.model_dd for side in compare.side_forms.values()]
     pickers = [*sides, *roles.model_dropdowns, *reasoning.model_dropdowns]
-    pickers += evaluate.model_dropdowns
+    pickers += [*evaluate.model_dropdowns, *sweep.model_dropdowns]
     drawer.wire(pickers, header.status, header.line, pair.after)
     drawer.follow_adapters(train.adapters)
     strip.wire(tabs)
@@ -221,7 +235,7 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
     dynamic = {strip.line} | compare.view.outputs() | compare.exhibits.outputs()
     dynamic |= roles.outputs() | dataset.outputs() | reasoning.outputs() | train.outputs()
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    spoken = language_dd.input(
+    changed = language_dd.input(
         on_language,
         language_dd,
         dynamic,
@@ -229,14 +243,21 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
         trigger_mode="always_last",
         **quiet,
     )
-    drawer.follow_language(spoken)
-    pair.follow_language(spoken)
-    evaluate.follow_language(spoken)
+    drawer.follow_language(changed)
+    pair.follow_language(changed)
+    evaluate.follow_language(changed)
+    sweep.follow_language(changed)
+
+    # A state among its outputs makes a browser tell that it changed, even where it is left alone:
+    # each tab is filled when it is first looked at, and not by this.
+    spoken = {tab.spoken for tab in (roles, dataset, reasoning, train)}
 
     def on_open(request: gr.Request) -> Updates:
         """First sight: the link's settings if there are any, all in the visitor's language."""
         language = language_of(request)
         updates: Updates = {language_dd: language, **on_language(language, request)}
+        for state in spoken:  # there where somebody was quicker than this
+            updates.pop(state, None)
         updates |= actions.list_history("", request)
         try:
             comparison = from_query(dict(request.query_params), DEFAULT_MODEL)
@@ -248,7 +269,8 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
         pair.keep_link(request)
         return updates | actions.form.fill(comparison)
 
-    demo.load(on_open, None, dynamic | actions.form.outputs() | {language_dd}, **quiet)
+    first = dynamic - spoken | actions.form.outputs() | {language_dd}
+    demo.load(on_open, None, first, **quiet)
 
     # providers are asked in the background: the page is up and works before they answer
     pair.after(drawer.look_at_first(demo))

@@ -111,7 +111,7 @@ class CompareTab:
             for name in SIDES:
                 with gr.Column(min_width=320, elem_id=f"{name}-side", elem_classes="q-side"):
                     self.side_forms[name] = SideForm(say, name, models)
-                    side_views[name] = build_side_view(context, say, name)
+                    side_views[name] = build_side_view(context, say, name, keep=True)
         self.votes.build_bar()
         self.lens = LensPanel(context)
         self.lens.build()
@@ -191,9 +191,12 @@ class CompareTab:
         self.cut_btn.click(do.on_cut, inputs, everything, **quiet)
         self._wire_link(do, inputs)
         self.send.wire(self.take)
+        for name, side in self.view.sides.items():
+            self.send.wire_side(name, side.keep_btn, side.keep_line)
         self._wire_history(do, everything)
         self.exhibits.wire(do.show_stored, everything)
-        VotesActions(self.context, self.votes, do, load_examples).wire(inputs, everything)
+        votes = VotesActions(self.context, self.votes, do, load_examples, self.send)
+        votes.wire(inputs, everything)
         LensActions(self.lens, do).wire(shown)
         self.example_dd.input(
             _example_filler(form, self.pair),

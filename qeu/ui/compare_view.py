@@ -15,6 +15,7 @@ from qeu.ui.markup import diff_text, escape
 from qeu.ui.panels import head_html, notice_html, prompt_html, receipt_html, text_html
 from qeu.ui.strings import text
 from qeu.ui.translation_strip import TranslationStrip
+from qeu.ui.visibility import OFF
 from qeu.ui.votes_panel import VotesPanel
 
 Updates = dict[object, object]
@@ -22,7 +23,7 @@ Updates = dict[object, object]
 
 @dataclass(frozen=True)
 class SideView:
-    """The outputs of one side."""
+    """The outputs of one side; `keep_btn` and the line that answers it are None where none is."""
 
     head: gr.HTML
     body: gr.HTML
@@ -31,10 +32,13 @@ class SideView:
     stop_btn: gr.Button
     copy_btn: gr.Button
     strip: TranslationStrip
+    keep_btn: gr.Button | None = None
+    keep_line: gr.HTML | None = None
 
     def outputs(self) -> set[object]:
         """All that `update` may change."""
-        return {self.head, self.body, self.prompt, self.receipt, *self.strip.outputs()}
+        found = {self.head, self.body, self.prompt, self.receipt, *self.strip.outputs()}
+        return found | ({self.keep_line} if self.keep_line else set())
 
     def update(self, live: Live | None, language: str, whole: bool) -> Updates:
         """What changes while text arrives; with `whole` also prompt, receipt and translation."""
@@ -48,6 +52,8 @@ class SideView:
             updates[self.receipt] = receipt_html(live.generation if live else None, language)
             # it may be another text now
             updates |= self.strip.clear()
+            if self.keep_line:
+                updates[self.keep_line] = gr.update(value="", visible=OFF)
         return updates
 
 
@@ -115,8 +121,8 @@ class CompareView:
         return {key: value for strip in strips for key, value in strip.on_language(request).items()}
 
 
-def build_side_view(context: Context, say: Words, name: str) -> SideView:
-    """The outputs of one side, with their fixed heights."""
+def build_side_view(context: Context, say: Words, name: str, keep: bool = False) -> SideView:
+    """The outputs of one side, with their fixed heights; `keep` adds a button to keep its text."""
     head = gr.HTML(head_html(None, "en"), elem_id=f"{name}-head", elem_classes="q-head")
     body = gr.HTML(
         text_html(None, "en"),
@@ -130,12 +136,19 @@ def build_side_view(context: Context, say: Words, name: str) -> SideView:
     with gr.Row(elem_classes="q-tight q-small"):
         stop_btn = gr.Button(say("action.stop_side"), size="sm", elem_id=f"{name}-stop")
         copy_btn = gr.Button(say("action.copy"), size="sm", elem_id=f"{name}-copy")
+        keep_btn = keep_line = None
+        if keep:
+            keep_btn = gr.Button(
+                say("dataset.keep"), size="sm", elem_id=f"{name}-keep", min_width=130
+            )
+    if keep:
+        keep_line = gr.HTML(visible=OFF, elem_id=f"{name}-keep-line", padding=False)
     strip = TranslationStrip(context, say, name)
     with gr.Accordion(say("prompt.title"), open=False, elem_id=f"{name}-prompt"):
         prompt = gr.HTML(prompt_html(None, "en"))
     with gr.Accordion(say("receipt.title"), open=False, elem_id=f"{name}-receipt"):
         receipt = gr.HTML(receipt_html(None, "en"))
-    return SideView(head, body, prompt, receipt, stop_btn, copy_btn, strip)
+    return SideView(head, body, prompt, receipt, stop_btn, copy_btn, strip, keep_btn, keep_line)
 
 
 def diff_html(lives: Mapping[str, Live], language: str) -> str:

@@ -14,6 +14,7 @@ from qeu.services.evaluate_runs import EvaluateRuns
 from qeu.services.job_queue import JobQueue
 from qeu.services.limited_engines import LimitedEngines
 from qeu.services.public_limits import PublicLimits
+from qeu.services.sweep_runs import SweepRuns
 from qeu.services.usefulness_runs import UsefulnessRuns
 from qeu.store.history import forget_visitor
 from qeu.store.workspace import Workspace
@@ -109,6 +110,12 @@ class Context:
         assert not self.settings.public
         return EvaluateRuns(self.workspace)
 
+    @cached_property
+    def sweeps(self) -> SweepRuns:
+        """What is swept on a private page; a public page sweeps nothing."""
+        assert not self.settings.public
+        return SweepRuns(self.workspace)
+
     def start_jobs(self) -> None:
         """Go on with the jobs that the last start left; nothing where there is no workspace yet."""
         if not self.settings.public and (self.settings.home / "qeu.db").exists():
@@ -122,6 +129,8 @@ class Context:
             self.usefulness.close()
         if "evaluations" in self.__dict__:
             self.evaluations.close()
+        if "sweeps" in self.__dict__:
+            self.sweeps.close()
 
     def _own_engines(self) -> Engines:
         return Engines(self.shelf, self.pool, self.keyring, self.settings.adapters)

@@ -110,6 +110,8 @@ def _origin_html(origin: Origin | None, language: str) -> str:
     parts = [_kind_name(origin.kind, language), origin.source, origin.licence]
     if origin.hinted:
         parts.append(text("dataset.hinted", language))
+    if origin.preferred_to:
+        parts.append(text("dataset.preferred", language, name=origin.preferred_to))
     shown = escape(" · ".join(part for part in parts if part))
     when = escape(f"{_when(origin.at)} · {origin.actor}")
     return f'<small title="{when}">{shown}</small>'

@@ -17,7 +17,6 @@ from qeu.ui.dataset_scope_panel import Scope
 from qeu.ui.dataset_split_panel import SplitPanel
 from qeu.ui.dataset_stats_panel import StatsPanel
 from qeu.ui.dataset_work_panel import DataPanel
-from qeu.ui.sessions import language_of
 
 # In the order in which a data set is made: in, put right, looked at, out.
 PANELS: tuple[type[DataPanel], ...] = (
@@ -55,12 +54,11 @@ class DatasetPanels:
 
     def outputs(self) -> set[object]:
         """All that `on_language` may update."""
-        parts = {part for panel in self.panels.values() for part in panel.outputs()}
-        return parts | {self.scope.spoken}
+        return {part for panel in self.panels.values() for part in panel.outputs()}
 
     def on_language(self, request: gr.Request) -> Updates:
         """Show again, in the language just chosen, what the server had written in another."""
-        updates: Updates = {self.scope.spoken: language_of(request)}
+        updates: Updates = {}
         for panel in self.panels.values():
             updates |= panel.on_language(request)
         return updates

@@ -30,7 +30,7 @@ class Scope:
             elem_id="data-scope",
             elem_classes="q-scope",
         )
-        # The page's language reaches server-written texts that depend on controls through this.
+        # Another language reaches all panels' texts that depend on controls through this.
         self.spoken = gr.State("en")
 
     def components(self) -> set[object]:

@@ -26,6 +26,7 @@ from qeu.ui.translation_source import Shown
 
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 MANY = {"concurrency_limit": None, "trigger_mode": "multiple", **QUIET}
+PLACE = "dataset"
 
 
 class DatasetTab:
@@ -59,7 +60,7 @@ class DatasetTab:
                 self.review.build()
             # Import, export, merge, label, rules, check, split, numbers: one accordion each.
             self.panels = build_panels(context, say, self.place)
-        # The page's language reaches server-written texts that depend on controls through this.
+        # Another language reaches an opened tab's texts that depend on controls through this.
         self.spoken = gr.State("en")
         self.part = gr.State("record")
 
@@ -154,7 +155,7 @@ class DatasetTab:
         """All that reading anew may update."""
         return {
             *self.browser.outputs(), self.place.name_dd, self.empty, self.full, self.teach,
-            self.shipped_btn,
+            self.shipped_btn, self.panels.scope.spoken,
         }  # fmt: skip
 
     def outputs(self) -> set[object]:
@@ -163,9 +164,10 @@ class DatasetTab:
         return {self.spoken, *strip.outputs(), *self.panels.outputs(), *self.review.outputs()}
 
     def on_language(self, request: gr.Request) -> Updates:
-        """The browser follows by itself, through `spoken`."""
+        """The browser and the panels follow by themselves, through `spoken`, once opened."""
+        opened = self.context.sessions.of(request).has_opened(PLACE)
         return {
-            self.spoken: language_of(request),
+            **({self.spoken: language_of(request)} if opened else {}),
             **self.browser.detail.strip.on_language(request),
             **self.review.on_language(request),
             **self.panels.on_language(request),
@@ -174,13 +176,16 @@ class DatasetTab:
     def on_refresh(self, data: Data, request: gr.Request) -> Updates:
         """Read everything anew: the tab was opened, data or language changed."""
         language = language_of(request)
+        told: Updates = {}
+        if self.context.sessions.of(request).open_tab(PLACE, language):
+            told[self.panels.scope.spoken] = language
         try:
             visit = self.browser.open(data, request)
             if visit is None:
-                return self._show_empty(language)
-            updates = self.browser.show(self.browser.hold(visit, data), notice=None)
+                return told | self._show_empty(language)
+            updates = told | self.browser.show(self.browser.hold(visit, data), notice=None)
         except QeuError as error:
-            return {self.place.notice: notice_html(tell(str(error), language_of(request)), "error")}
+            return told | {self.place.notice: notice_html(tell(str(error), language), "error")}
         names = [dataset.name for dataset in list_datasets(visit.workspace)]
         if not visit.browse.where.search:
             updates[self.search_box] = gr.update(value="")

@@ -206,19 +206,25 @@ class EvaluateTab:
         state = _state(data[self.state]) | {"number": int(number), "mark": ""}
         return self._show({**data, self.state: state}, request)
 
-    def follow_runs(self, runs: gr.HTML, tabs: gr.Tabs) -> None:
-        """Turn to this tab with a run's adapter chosen, where that is clicked in the list."""
+    def follow_runs(self, runs: gr.HTML, tabs: gr.Tabs, parts: gr.Tabs | None = None) -> None:
+        """Turn to this tab with a run's adapter chosen, where that is clicked in the list.
+
+        Of the tab's `parts`, if it has any, this is the first one.
+        """
         if self.form is None:
             return
         form = self.form
-        changed = {tabs, self.state, form.base_dd, form.others_dd}
+        turned: Updates = {tabs: gr.update(selected="evaluate")}
+        if parts is not None:
+            turned[parts] = gr.update(selected="verdict")
+        changed = {*turned, self.state, form.base_dd, form.others_dd}
 
         def on_run(event: gr.EventData) -> Updates:
             act = event._data if isinstance(event._data, dict) else {}
             if act.get("do") != "evaluate":
                 return {self.state: gr.skip()}
             chosen = form.about_adapter(str(act.get("value") or ""))
-            return chosen | {self.state: {"filled": True}, tabs: gr.update(selected="evaluate")}
+            return chosen | {self.state: {"filled": True}} | turned
 
         runs.select(on_run, None, changed, **MANY)
 

@@ -9,10 +9,11 @@ from qeu.services.evaluate_result import VERDICTS, Evaluation, PairSummary, WayF
 from qeu.services.evaluate_stored import KeptEvaluation
 from qeu.services.evaluate_table import NONE, tell_average
 from qeu.services.evaluate_table import tell as tell_value
-from qeu.services.evaluate_verdict import tell_p
+from qeu.services.evaluate_verdict import tell_p, tell_signed
 from qeu.store.evaluations import StoredEvaluation
 from qeu.ui.evaluate_records_view import records_html
-from qeu.ui.markup import escape
+from qeu.ui.evaluate_use_view import use_html
+from qeu.ui.markup import escape, escape_template
 from qeu.ui.sentences import tell
 from qeu.ui.strings import text
 
@@ -26,6 +27,8 @@ _MEASURE_WORDS = {
     "right": "evaluate.measure.right",
     "answer_loss": "evaluate.measure.answer_loss",
     "reasoning_loss": "evaluate.measure.reasoning_loss",
+    "useful": "evaluate.measure.useful",
+    "gain": "evaluate.measure.gain",
     "reference": "evaluate.measure.reference",
     "contract": "evaluate.measure.contract",
     "contract_creative": "evaluate.measure.contract_creative",
@@ -48,16 +51,16 @@ def evaluation_html(
 ) -> str:
     """All of one evaluation; `command` repeats it, `earlier` ones can be gone back to."""
     evaluation = kept.evaluation
-    verdicts = "".join(_verdict(pair, language) for pair in evaluation.pairs)
     pairs = "".join(
         _pair(evaluation, pair, at < _OPEN_PAIRS, language)
         for at, pair in enumerate(evaluation.pairs)
     )
     notes = "".join(f'<p class="q-note">{escape(tell(one, language))}</p>' for one in kept.notes)
     return (
-        f'<div class="q-evaluation">{_facts(kept, language)}{verdicts}'
+        f'<div class="q-evaluation">{_facts(kept, language)}{_verdicts(evaluation, language)}'
         f"<h4>{escape(text('evaluate.measures', language))}</h4>"
-        f"{_measures(evaluation, language)}{notes}{pairs}{records_html(evaluation, language)}"
+        f"{_measures(evaluation, language)}{notes}"
+        f"{use_html(evaluation, language)}{pairs}{records_html(evaluation, language)}"
         f"{_ways(evaluation, command, language)}{_earlier(earlier, language)}</div>"
     )
 
@@ -82,12 +85,29 @@ def measure_name(measure: Measure, language: str) -> str:
 def tell_difference(measure: Measure, one: Comparison, language: str) -> str:
     """Right minus left, and its interval."""
     factor, digits = (100, 1) if measure.is_share else (1, measure.digits)
-    told = f"{factor * one.difference:+,.{digits}f}"
+    told = tell_signed(factor * one.difference, digits)
     if measure.is_share:
         told = text("evaluate.points", language, value=told)
     if one.low is None or one.high is None:
         return told
-    return f"{told} [{factor * one.low:+,.{digits}f}, {factor * one.high:+,.{digits}f}]"
+    low, high = (tell_signed(factor * bound, digits) for bound in (one.low, one.high))
+    return f"{told} [{low}, {high}]"
+
+
+def _verdicts(evaluation: Evaluation, language: str) -> str:
+    """One sentence on top: the first pair's, the base as it is; those of the others fold away."""
+    if not evaluation.pairs:
+        return ""
+    first, *others = evaluation.pairs
+    if not others:
+        return _verdict(first, language)
+    chips = " ".join(verdict_chip(pair.verdict, language) for pair in others)
+    title = escape(text("evaluate.more_verdicts", language, count=f"{len(others):,}"))
+    told = "".join(_verdict(pair, language) for pair in others)
+    return (
+        f'{_verdict(first, language)}<details class="q-more-verdicts"><summary>{title} {chips}'
+        f"</summary>{told}</details>"
+    )
 
 
 def _verdict(pair: PairSummary, language: str) -> str:
@@ -152,9 +172,7 @@ def _picture(evaluation: Evaluation, pair: PairSummary, language: str) -> str:
         style="",
     )
     drawn = plot_pair(evaluation, pair, words)
-    # names in it are others': the page's template language must find nothing to fill
-    safe = drawn.replace("$", "&#36;").replace("{", "&#123;").replace("}", "&#125;")
-    return f'<div class="q-scroll q-effects">{safe}</div>' if safe else ""
+    return f'<div class="q-scroll q-effects">{escape_template(drawn)}</div>' if drawn else ""
 
 
 def _pair_rows(pair: PairSummary, language: str) -> Iterable[Sequence[str]]:

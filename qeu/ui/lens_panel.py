@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 
 import gradio as gr
 
+from qeu.backends.catalog import is_hosted
 from qeu.core.errors import QeuError
 from qeu.core.generation import Generation
 from qeu.core.sampling import Sampling
 from qeu.services.asks import Live
 from qeu.services.compare import SIDES
 from qeu.services.lens import redraw
-from qeu.services.lens_reader import LensSide
+from qeu.services.lens_reader import LensSide, explain_reader
 from qeu.ui.compare_form import Updates
-from qeu.ui.context import Context
+from qeu.ui.context import DEFAULT_MODEL, Context
 from qeu.ui.lens_choice_view import choice_html
 from qeu.ui.lens_view import COLOURS, Opened, busy_html, failed_html, text_map_html
 from qeu.ui.sessions import Session, language_of
@@ -195,14 +196,14 @@ class LensPanel:
     ) -> Opened:
         assert live.generation is not None
         engines = self.context.engines(request)
-        lens_side = LensSide.of(live.ask, live.generation, drawer_of(session).exact)
+        other = session.shown.get(COMPARE, {}).get(OTHER[side])
+        lens_side, why = choose_reader(live, other, drawer_of(session).exact)
         look = self.context.lens.look(engines, lens_side, position, stop=reading)
         surprise = None
         if look.tokens:
             surprise = self.context.lens.surprise(engines, lens_side, stop=reading)
-        other = session.shown.get(COMPARE, {}).get(OTHER[side])
         both = bool(look.tokens) and other is not None and _has_text(other.generation)
-        return Opened(side, live, lens_side, look, surprise, can_compare=both)
+        return Opened(side, live, lens_side, look, surprise, both and not why, why=why)
 
     def _pick(
         self, session: Session, opened: Opened, position: int, request: gr.Request
@@ -278,6 +279,21 @@ class LensPanel:
         drawer_of(session).opened = opened
         show = self.show if whole else self.show_choice
         return show(session, language_of(request))
+
+
+def choose_reader(live: Live, other: Live | None, exact: bool) -> tuple[LensSide, str]:
+    """Who reads a side's text, and why where it is not its own model.
+
+    A server tells no probabilities: then the other side's model reads if it runs here, else the
+    embedded one.
+    """
+    if live.generation is None or not is_hosted(live.ask.model_name):
+        return LensSide.of(live.ask, live.generation, exact), ""
+    beside = other is not None and not is_hosted(other.ask.model_name)
+    reader = other.ask.model if other is not None and beside else DEFAULT_MODEL
+    ask = replace(live.ask, model=reader)
+    side = LensSide.of(ask, replace(live.generation, token_ids=()), exact)
+    return side, explain_reader(live.ask.model, reader)
 
 
 def _begin_reading(session: Session) -> Reading:

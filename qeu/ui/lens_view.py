@@ -28,6 +28,7 @@ class Opened:
     """A side under the lens: what it was asked and wrote, how it was read, and the choice chosen.
 
     `sampling` None draws by the settings that the text was written with. `two` has this side first.
+    `why` says why another model than the one that wrote it reads the text; "" where it is the same.
     """
 
     side: str
@@ -40,6 +41,7 @@ class Opened:
     colour: str = "own"
     sampling: Sampling | None = None
     note: str = ""
+    why: str = ""
 
     @property
     def tokens(self) -> Sequence[ReadToken | PairedToken]:
@@ -89,8 +91,9 @@ def text_map_html(opened: Opened, turn: int, language: str) -> str:
         side=text(_SIDES[opened.side], language),
     )
     keys = escape(text("lens.keys", language))
+    why = f'<p class="q-note">{escape(tell(opened.why, language))}</p>' if opened.why else ""
     inner = (
-        f'<div class="q-lens-head"><b>{escape(title)}</b>{_close(language)}</div>'
+        f'<div class="q-lens-head"><b>{escape(title)}</b>{_close(language)}</div>{why}'
         f"{_places(opened, language)}{_colours(opened, language)}{_sides_html(opened, language)}"
         f'<div class="q-lens-text" role="listbox" tabindex="0" aria-label="{keys}" '
         f'aria-activedescendant="lens-{opened.look.position}">{_tokens(opened, language)}</div>'

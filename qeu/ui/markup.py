@@ -19,6 +19,7 @@ _ESCAPES = {
     "}": "&#125;",
 }
 _TABLE = str.maketrans(_ESCAPES)
+_TEMPLATE_TABLE = str.maketrans({sign: _ESCAPES[sign] for sign in "`${}"})
 # More than this is not read on a page; the whole text stays in the run and its export.
 LONGEST_SHOWN = 40_000
 
@@ -26,6 +27,11 @@ LONGEST_SHOWN = 40_000
 def escape(value: object) -> str:
     """Any value as text that no browser or template will interpret."""
     return str(value).translate(_TABLE)
+
+
+def escape_template(html: str) -> str:
+    """HTML that was made elsewhere, so that the page's template language finds nothing to fill."""
+    return html.translate(_TEMPLATE_TABLE)
 
 
 @dataclass(frozen=True)

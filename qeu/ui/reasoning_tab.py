@@ -14,6 +14,8 @@ from qeu.ui.reasoning_review import ReviewPart
 from qeu.ui.reasoning_usefulness import UsefulnessPanel
 from qeu.ui.sessions import language_of
 
+PLACE = "reasoning"
+
 
 class ReasoningTab:
     """Builds the tab; `place` is what the Dataset tab shows. `wire` connects it."""
@@ -40,7 +42,7 @@ class ReasoningTab:
                 ]  # fmt: skip
                 for panel in self.panels:
                     panel.build()
-        # The page's language reaches server-written texts that depend on controls through this.
+        # Another language reaches an opened tab's texts that depend on controls through this.
         self.spoken = gr.State("en")
         merge, useful = self.panels[0], self.panels[3]
         assert isinstance(merge, MergePanel)
@@ -71,14 +73,17 @@ class ReasoningTab:
         return parts | {self.spoken, self.jobs.state}
 
     def on_language(self, request: gr.Request) -> Updates:
-        """The list and the review follow by themselves, through `spoken`."""
-        updates: Updates = {self.spoken: language_of(request), self.jobs.state: {}}
+        """The list and the review follow by themselves, through `spoken`, once they were opened."""
+        updates: Updates = {}
+        if self.context.sessions.of(request).has_opened(PLACE):
+            updates |= {self.spoken: language_of(request), self.jobs.state: {}}
         for panel in (self.order, *self.panels):
             updates |= panel.on_language(request)
         return updates
 
     def on_open(self, data: Data, request: gr.Request) -> Updates:
         """The tab was opened, or the language changed: everything as the workspace has it."""
+        self.context.sessions.of(request).open_tab(PLACE, language_of(request))
         return self.order.on_open(data, request) | self.jobs.show(data, request)
 
     def on_start(self, data: Data, request: gr.Request) -> Updates:

@@ -64,7 +64,7 @@ class RolesTab:
                 self.trial = TrialPanel(
                     context, say, sampling, exact_cb, self.model_dd, self.layout_dd, self.roles
                 )
-        # The page's language reaches server-written texts that depend on controls through this.
+        # Another language reaches an opened tab's texts that depend on controls through this.
         self.spoken = gr.State("en")
         self.model_dropdowns = [self.model_dd]
 
@@ -115,8 +115,9 @@ class RolesTab:
             role_id: panel.wording_box for role_id, panel in self.view.panels.items()
         }
 
-    def wire(self, question: QuestionForm) -> None:
-        """Connect every control; `question` is the Compare tab's."""
+    def wire(self, tab: gr.Tab, question: QuestionForm) -> None:
+        """Connect every control; `tab` is this tab, `question` the Compare tab's."""
+        tab.select(self.on_open, None, self.spoken, **QUIET)
         shown = {self.notice, *self.view.outputs()}
         self.run_btn.click(self.on_run, self._inputs(), shown, api_visibility="private", **MANY)
         self.stop_btn.click(self.on_stop, queue=False, **QUIET)
@@ -210,8 +211,15 @@ class RolesTab:
         """Stop one role or all four; the texts so far stay."""
         self.context.sessions.of(request).stop(PLACE, role_id)
 
+    def on_open(self, request: gr.Request) -> object:
+        """The tab was opened: `spoken` changes where its texts stand in another language."""
+        language = language_of(request)
+        is_new = self.context.sessions.of(request).open_tab(PLACE, language)
+        return language if is_new else gr.skip()
+
     def on_spoken(self, data: Data, request: gr.Request) -> Updates:
         """The roles' titles and marks in the page's language."""
+        self.context.sessions.of(request).open_tab(PLACE, language_of(request))
         updates: Updates = {}
         for panel in self.view.panels.values():
             wording = str(data[panel.wording_box] or "")
@@ -223,7 +231,7 @@ class RolesTab:
         session, language = self.context.sessions.of(request), language_of(request)
         return {
             self.notice: notice_html(text("roles.hint", language)),
-            self.spoken: language,
+            **({self.spoken: language} if session.has_opened(PLACE) else {}),
             **self.view.show_lives(session.shown.get(PLACE, {}), language),
             **self.view.show_translations(request),
             **self.trial.on_language(request),

@@ -1,8 +1,9 @@
-"""In the Compare tab: put what one side wrote into a data set."""
+"""In the Compare tab: put what one side wrote, or the text that won a vote, into a data set."""
 
 import gradio as gr
 
 from qeu.core.errors import QeuError
+from qeu.core.votes import Vote
 from qeu.services.compare import SIDES
 from qeu.services.data_from_run import add_run
 from qeu.store.datasets import list_datasets
@@ -12,6 +13,7 @@ from qeu.ui.panels import notice_html
 from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import text
+from qeu.ui.votes_round import booth_of
 
 PLACE = "compare"
 DEFAULT_NAME = "from compare"
@@ -60,15 +62,36 @@ class SendPanel:
         return {self.name_dd: gr.update(choices=choices, value=chosen or DEFAULT_NAME)}
 
     def on_send(self, data: Data, request: gr.Request) -> Updates:
-        """Add the side as a record, with who wrote what."""
-        language, side = language_of(request), str(data[self.side_radio])
-        live = self.context.sessions.of(request).shown.get(PLACE, {}).get(side)
-        if live is None:
-            return {self.line: notice_html(text("dataset.send.empty", language), "error")}
+        """Add the chosen side as a record, with who wrote what."""
+        return self._send(data, str(data[self.side_radio]), self.line, request)
+
+    def wire_side(self, side: str, button: gr.Button, line: gr.HTML) -> None:
+        """A button at a text itself does it in one click; `line` tells what came of it."""
+
+        def on_keep(data: Data, request: gr.Request) -> Updates:
+            updates = self._send(data, side, line, request)
+            return updates | {line: gr.update(value=updates[line], visible=True)}
+
+        button.click(on_keep, {self.name_dd}, {line, self.name_dd}, **QUIET)
+
+    def _send(self, data: Data, side: str, line: gr.HTML, request: gr.Request) -> Updates:
         try:
-            workspace = self.context.records(request)
-            dataset, stored = add_run(workspace, str(data[self.name_dd] or ""), live)
+            told = self.keep(data, side, request)
         except QeuError as error:
-            return {self.line: notice_html(tell(str(error), language), "error")}
-        told = text("dataset.send.done", language, seq=stored.record.seq, name=dataset.name)
-        return {self.line: notice_html(told)} | self.on_open(data, request)
+            return {line: notice_html(tell(str(error), language_of(request)), "error")}
+        return {line: notice_html(told)} | self.on_open(data, request)
+
+    def keep(self, data: Data, side: str, request: gr.Request, vote: Vote | None = None) -> str:
+        """Add what stands at a side to the chosen data set; a sentence that says where.
+
+        Raises QeuError where nothing stands there, or nobody is to know yet who wrote it.
+        """
+        session, language = self.context.sessions.of(request), language_of(request)
+        if booth_of(session).covered:
+            raise QeuError("Vote first: the record would tell who wrote the text.")
+        live = session.shown.get(PLACE, {}).get(side)
+        if live is None:
+            raise QeuError(text("dataset.send.empty", language))
+        workspace = self.context.records(request)
+        dataset, stored = add_run(workspace, str(data[self.name_dd] or ""), live, vote=vote)
+        return text("dataset.send.done", language, seq=stored.record.seq, name=dataset.name)

@@ -15,6 +15,8 @@ from qeu.store.workspace import Workspace
 from qeu.ui.strings import COOKIE, pick_language
 
 MOST_SESSIONS = 500
+# What is written into the page where the visitor is not known yet.
+BUILT_IN = "en"
 
 
 @dataclass
@@ -30,6 +32,8 @@ class Session:
     keyring: Keyring | None = None
     # What a panel has found out for its next step, by the panel's name.
     kept: dict[str, object] = field(default_factory=dict)
+    # The language that each tab stands in, for those that were looked at.
+    tabs: dict[str, str] = field(default_factory=dict)
     _opening: threading.Lock = field(default_factory=threading.Lock)
 
     def own_workspace(self) -> Workspace:
@@ -68,6 +72,16 @@ class Session:
             self.jobs.close()
         if self.workspace is not None:
             self.workspace.close()
+
+    def open_tab(self, tab: str, language: str) -> bool:
+        """Note that a tab is filled in this language; whether it stood in another one, as built."""
+        before = self.tabs.get(tab, BUILT_IN)
+        self.tabs[tab] = language
+        return before != language
+
+    def has_opened(self, tab: str) -> bool:
+        """Whether the tab was looked at: one that was not is filled when it is, not before."""
+        return tab in self.tabs
 
     def is_current(self, place: str, run: Run) -> bool:
         """Whether the place still belongs to this run, or a newer one has taken it over."""

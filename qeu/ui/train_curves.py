@@ -5,9 +5,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from qeu.services.usefulness_plot import COLOURS
 from qeu.ui.markup import escape
 from qeu.ui.strings import text
-from qeu.ui.usefulness_plot import COLOURS
 
 Points = Sequence[tuple[int, float]]
 

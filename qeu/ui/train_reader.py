@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qeu.core.errors import QeuError
-from qeu.core.run_metrics import TRAIN_VALUES, RunMetrics, read_metrics, thin_out
+from qeu.core.run_metrics import MOST_READ, TRAIN_VALUES, RunMetrics, thin_out
 from qeu.core.run_passport import RunPassport
 from qeu.core.run_status import RunStatus
 from qeu.services.train_runs import read_status
@@ -18,13 +18,9 @@ from qeu.store.run_folders import METRICS, SAMPLES, RunFolder
 RATES = ("contract", "leak", "closed", "loop")
 LOSSES = ("loss", "reasoning_loss", "answer_loss")
 MOST_POINTS = 400
-# Of longer runs so many training steps are read, taken evenly; all of what is watched is.
-MOST_READ = 4_000
 MOST_KEPT = 16
 # A file that took long to read is not read again before so many times that time has passed.
 REST = 15
-
-_TRAIN = ('{"kind":"train"', '{"kind": "train"')
 
 Points = list[tuple[int, float]]
 
@@ -101,22 +97,6 @@ def make_curves(metrics: RunMetrics) -> RunCurves:
     return RunCurves({key: points for key, points in found.items() if points})
 
 
-def _read_evenly(path: Path) -> str:
-    """The lines of a file, of those of kind "train" at most MOST_READ and the last one."""
-    try:
-        lines = path.read_text("utf-8", "replace").split("\n")
-    except FileNotFoundError:
-        return ""
-    if len(lines) <= MOST_READ:
-        return "\n".join(lines)
-    # its writer puts the kind first, which saves reading the rest of the line
-    train = [at for at, line in enumerate(lines) if line.startswith(_TRAIN)]
-    step = len(train) / MOST_READ
-    kept = {train[int(at * step)] for at in range(MOST_READ)} if step > 1 else set(train)
-    left_out = set(train[:-1]) - kept
-    return "\n".join(line for at, line in enumerate(lines) if at not in left_out)
-
-
 def _share(value: object) -> float | None:
     if not isinstance(value, Mapping) or not value.get("of"):
         return None
@@ -139,8 +119,7 @@ class RunReader:
 
     def curves(self, folder: RunFolder) -> RunCurves:
         """The curves of a run."""
-        path = folder.path / METRICS
-        found = self._read(folder, METRICS, lambda: make_curves(read_metrics(_read_evenly(path))))
+        found = self._read(folder, METRICS, lambda: make_curves(folder.metrics(MOST_READ)))
         assert isinstance(found, RunCurves)
         return found
 

@@ -14,6 +14,8 @@ from qeu.ui.train_order_panel import OrderPanel
 from qeu.ui.train_runs_list import RunList, adapters_mark
 from qeu.ui.visibility import OFF
 
+PLACE = "train"
+
 
 class TrainTab:
     """Builds the tab; `place` is what the Dataset tab shows. `wire` connects it.
@@ -36,7 +38,7 @@ class TrainTab:
                     gr.Markdown(say("train.public"), elem_classes="q-intro")
                 self.runs = RunList(context, say)
                 self.runs.build_live()
-        # The page's language reaches server-written texts that depend on controls through this.
+        # Another language reaches an opened tab's texts that depend on controls through this.
         self.spoken = gr.State("en")
         # Says which adapters there are: the models drawer hands new ones to every picker.
         self.adapters = gr.HTML(
@@ -75,9 +77,11 @@ class TrainTab:
         return own | self.order.outputs() if self.order else own
 
     def on_language(self, request: gr.Request) -> Updates:
-        """The list and the view follow by themselves, through `spoken`."""
-        updates: Updates = {self.spoken: language_of(request), self.runs.seen: {}}
-        return updates | self.order.on_language(request) if self.order else updates
+        """The list and the view follow by themselves, through `spoken`, once they were opened."""
+        updates = self.order.on_language(request) if self.order else {}
+        if self.context.sessions.of(request).has_opened(PLACE):
+            updates |= {self.spoken: language_of(request), self.runs.seen: {}}
+        return updates
 
     def adapters_text(self, request: gr.Request) -> str:
         """Which adapters there are, in short; the page's header looks at it all the time."""
@@ -85,6 +89,7 @@ class TrainTab:
 
     def on_open(self, data: Data, request: gr.Request) -> Updates:
         """The tab was opened, or the language changed: everything as the folders have it."""
+        self.context.sessions.of(request).open_tab(PLACE, language_of(request))
         updates = self.runs.show(data, request) | {self.adapters: self.adapters_text(request)}
         return updates | self.order.on_open(data, request) if self.order else updates
 

@@ -17,6 +17,7 @@ from qeu.store.vote_questions import draw_record
 from qeu.ui.compare_form import Data, Updates
 from qeu.ui.context import Context
 from qeu.ui.panels import notice_html
+from qeu.ui.send_panel import SendPanel
 from qeu.ui.sentences import tell
 from qeu.ui.sessions import Session, language_of
 from qeu.ui.strings import text
@@ -43,13 +44,15 @@ class VotesActions:
         panel: VotesPanel,
         do: "CompareActions",
         examples: Callable[[], Sequence[Mapping[str, object]]],
+        send: SendPanel,
     ) -> None:
         self.context, self.panel, self.do, self.examples = context, panel, do, examples
+        self.send = send
 
     def wire(self, inputs: set[object], everything: set[object]) -> None:
         """Connect the switch, the bar and the standings."""
         panel = self.panel
-        outputs = everything | {panel.blind_cb}
+        outputs, inputs = everything | {panel.blind_cb}, inputs | {self.send.name_dd}
         panel.bar.select(self.on_act, inputs, outputs, **MANY)
         panel.blind_cb.input(self.on_switch, panel.blind_cb, outputs, **QUIET)
         panel.accordion.expand(self.on_open, None, panel.table, **QUIET)
@@ -58,7 +61,7 @@ class VotesActions:
     # -- the bar -----------------------------------------------------------------------------------
 
     def on_act(self, data: Data, event: gr.EventData, request: gr.Request) -> Iterator[Updates]:
-        """One click or key: vote, undo, next, or a page that was loaded again."""
+        """One click or key: vote, undo, keep, next, or a page that was loaded again."""
         act = event._data if isinstance(event._data, dict) else {}
         session, language = self.context.sessions.of(request), language_of(request)
         try:
@@ -69,6 +72,8 @@ class VotesActions:
                 yield self._vote(session, act, request)
             elif act.get("do") == "undo":
                 yield self._undo(session, act, request)
+            elif act.get("do") == "keep":
+                yield self._keep(session, data, request)
             else:
                 yield self._resume(session, act, request)
         except QeuError as error:
@@ -125,6 +130,20 @@ class VotesActions:
             one.vote, one.taken_back = None, True
         shown = self.panel.show_bar(session, language_of(request))
         return shown | self.panel.show_standings(request)
+
+    def _keep(self, session: Session, data: Data, request: gr.Request) -> Updates:
+        """Put the text that won into the data set, with the vote as a part of its origin."""
+        one, language = booth_of(session).round, language_of(request)
+        if one is None:
+            return self.do.view.show_notice(text("vote.late", language), "error")
+        with one.lock:
+            if one.can_keep and one.vote:
+                at = one.side_at(one.vote.better)
+                try:
+                    one.kept = self.send.keep(data, at, request, one.vote)
+                except QeuError as error:
+                    one.kept = tell(str(error), language)
+        return self.panel.show_bar(session, language)
 
     def _resume(self, session: Session, act: Mapping[str, object], request: gr.Request) -> Updates:
         """The page was loaded again: the switch is on as before, and so are two covered texts."""

@@ -122,6 +122,8 @@ class VotesPanel:
                 side.receipt: receipt_html(None, language),
                 **side.strip.clear(),
             }
+            if side.keep_line:
+                updates[side.keep_line] = gr.update(value="", visible=OFF)
         return updates
 
     def show_bar(self, session: Session, language: str) -> Updates:

@@ -37,6 +37,8 @@ class Round:
     vote: Vote | None = None
     before: bool = False
     taken_back: bool = False
+    # what came of putting the better text into a data set; "" where nobody did
+    kept: str = ""
     # two clicks at once: the names are uncovered, and the texts put in their places, once
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
@@ -65,6 +67,14 @@ class Round:
     def seconds(self) -> float:
         """Since both texts were shown."""
         return time.monotonic() - self.shown_at
+
+    @property
+    def can_keep(self) -> bool:
+        """Whether a text has won that nobody called unusable, and that is not kept yet."""
+        vote = self.vote
+        if vote is None or vote.better not in SIDES or self.kept:
+            return False
+        return vote.acceptable[vote.better] is not False
 
     @property
     def ready(self) -> bool:

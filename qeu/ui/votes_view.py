@@ -146,7 +146,7 @@ def _reveal(one: Round, language: str) -> str:
     return (
         f'<div class="q-vote-row">{rows}</div>'
         f'<p class="q-vote-told" role="status">{escape(_told(one, names, language))}</p>'
-        f'<div class="q-vote-row">{_buttons(one, language)}</div>'
+        f'{_kept(one)}<div class="q-vote-row">{_buttons(one, language)}</div>'
     )
 
 
@@ -165,11 +165,18 @@ def _told(one: Round, names: Mapping[str, str], language: str) -> str:
     return f"{text('vote.before', language)} {chosen}" if one.before else chosen
 
 
+def _kept(one: Round) -> str:
+    return f'<p class="q-vote-told" role="status">{escape(one.kept)}</p>' if one.kept else ""
+
+
 def _buttons(one: Round, language: str) -> str:
     following = escape(text("vote.next", language))
     found = (
         f'<button type="button" class="q-vote-send" data-do="next">{following}<kbd>N</kbd></button>'
     )
+    if one.can_keep:
+        keep = escape(text("vote.keep", language))
+        found += f'<button type="button" data-do="keep">{keep}<kbd>K</kbd></button>'
     if one.vote is not None:
         back = escape(text("vote.undo", language))
         found += f'<button type="button" data-do="undo">{back}<kbd>U</kbd></button>'

@@ -31,6 +31,21 @@ def test_half_a_line_costs_no_other(rest: str) -> None:
     assert metrics.curve("train", "loss") == [(1, 2.0)]
 
 
+@pytest.mark.parametrize("begin", ['{"kind":"train"', '{"kind": "train"'])
+def test_of_many_steps_some_are_read_and_all_of_the_rest(begin: str) -> None:
+    steps = [f'{begin},"step":{n},"loss":{n}.0}}\n' for n in range(1, 101)]
+    saves = [f'{{"kind":"validation","step":{n},"loss":1.0}}\n' for n in range(0, 101, 2)]
+    metrics = read_metrics("".join(steps + saves), 10)
+    assert [step for step, _ in metrics.curve("train", "loss")] == [*range(1, 101, 10), 100]
+    assert len(metrics.of("validation")) == len(saves)
+    resumed = '{"kind":"resumed","step":45}\n' + steps[45]
+    assert read_metrics("".join(steps) + resumed, 10).curve("train", "loss")[-2:] == [
+        (41, 41.0), (46, 46.0),
+    ]  # fmt: skip
+    few = "".join(steps[:10])
+    assert read_metrics(few, 10) == read_metrics(few)
+
+
 def test_no_file_is_no_metrics() -> None:
     assert read_metrics("").last_step == 0
 

@@ -13,7 +13,7 @@ from qeu.services.evaluate import evaluate
 from qeu.services.run_curves import draw_curves
 from qeu.store.run_folders import FrozenRecord, RunFolder
 from qeu.store.workspace import Workspace
-from tests.services.test_evaluate import AS_USED, AT_BEST, Engines, Model, add, rows, thinking
+from tests.services.evaluate_home import AS_USED, AT_BEST, Engines, Model, add, rows, thinking
 
 CONTRACT = Path(__file__).parents[1] / "contract"
 

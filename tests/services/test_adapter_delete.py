@@ -73,6 +73,14 @@ def test_a_run_whose_process_is_gone_can_go(folder):
     assert names(folder) == ["plain"]
 
 
+def test_a_run_that_was_never_started_can_go_and_one_that_cannot_be_read(folder):
+    RunFolder(folder / "poems").write_status(RunStatus("queued"))
+    delete_adapter(folder, "poems", confirmed=True)
+    (folder / "plain" / "status.json").write_text("{")
+    delete_adapter(folder, "plain", confirmed=True)
+    assert list(folder.iterdir()) == []
+
+
 def test_a_worker_that_has_just_begun_holds_the_folder(folder):
     held, done = threading.Event(), threading.Event()
 

@@ -22,7 +22,7 @@ from qeu.services.standing import Standing
 from qeu.store.counts import WorkspaceCounts, count_workspace
 from qeu.store.evaluations import FINISHED, OPEN, last_verdict, list_evaluations
 from qeu.store.workspace import Workspace
-from tests.services.test_evaluate import Model, adapters, add, rows, thinking, workspace
+from tests.services.evaluate_home import Model, adapters, add, rows, thinking, workspace
 from tests.services.test_usefulness import STUDENT, Engines
 
 __all__ = ["adapters", "workspace"]  # fixtures

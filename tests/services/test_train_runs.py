@@ -1,4 +1,4 @@
-"""Runs as rows: what a person sees of each, what differs between them, what deleting takes away."""
+"""Runs as rows: what a person sees of each, and what differs between them."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,10 @@ from qeu.core.training_variant import Variant
 from qeu.services.train_order import TrainOrder
 from qeu.services.train_runs import (
     compare_runs,
-    delete_run,
     list_run_cards,
     order_of_run,
     run_card,
 )
-from qeu.services.train_turn import lock_run
 from qeu.store.owner import my_owner
 from qeu.store.run_folders import RunFolder, create_run, write_passport
 from tests.services.stub_worker import save_adapter, save_checkpoint
@@ -163,26 +161,3 @@ def test_a_form_is_filled_from_any_run(tmp_path):
     assert (order.name, order.variant.seed, order.lora.rank) == ("a", 7, 16)
     assert isinstance(order.lora, LoraSettings)
     assert isinstance(order.variant, Variant)
-
-
-def test_deleting_takes_all_of_it(tmp_path):
-    folder = make(tmp_path, "a", RunStatus("finished"))
-    save_checkpoint(folder, 20)
-    delete_run(tmp_path, "a")
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(QeuError, match="There is no run 'a'"):
-        delete_run(tmp_path, "a")
-
-
-def test_what_is_worked_on_is_not_deleted(tmp_path):
-    folder = make(tmp_path, "a", RunStatus("running", my_owner()))
-    with pytest.raises(QeuError, match="Stop it first"):
-        delete_run(tmp_path, "a")
-    # damaged while somebody works on it: the lock says so
-    (folder.path / "status.json").write_text("{")
-    lock = lock_run(folder)
-    with pytest.raises(QeuError, match="Stop it first"):
-        delete_run(tmp_path, "a")
-    lock.release()
-    delete_run(tmp_path, "a")
-    assert not folder.path.exists()

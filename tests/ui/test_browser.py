@@ -1,96 +1,18 @@
-"""A person's way through the page: a real server process, the real embedded model, real Chromium.
+"""A person's way through the page: a server process, the embedded model, real Chromium."""
 
-Skipped with a reason where there is no browser; CI sets QEU_REQUIRE_BROWSER=1, and then a missing
-browser is a failure.
-"""
-
-import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
+from tests.ui.browser_page import (
+    IN_BROWSER,
+    NARROW,
+    choose,
+    run_to_end,
+    set_tokens,
+    side_text,
+    visited,
+)
 
-from tests.ui.browser_page import served
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-background-networking"]
-# Shared machines stall: every wait has many times the time it usually takes.
-PATIENCE_MS = 60_000
-
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
-if not CHROMIUM.exists() and os.environ.get("QEU_REQUIRE_BROWSER") != "1":
-    pytest.skip(f"no browser at {CHROMIUM}", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def address(embedded_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The page, started as a user starts it, with a workspace of its own."""
-    with served(tmp_path_factory.mktemp("workspace")) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        running = play.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def page(browser, address: str) -> Iterator[object]:
-    """A fresh visitor; any error in the page's scripts fails the test."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, locale="en-US")
-    context.set_default_timeout(PATIENCE_MS)
-    visit = context.new_page()
-    errors: list[str] = []
-    visit.on("pageerror", lambda error: errors.append(str(error)))
-    visit.goto(address)
-    visit.locator("#model-status .q-stop").wait_for()
-    yield visit
-    context.close()
-    assert errors == []
-
-
-def set_tokens(page, count: int) -> None:
-    """Set "new tokens at most" in the sampling drawer."""
-    page.locator("#sampling-btn").click()
-    box = page.locator("#common-max_new_tokens input[type=number]")
-    box.fill(str(count))
-    box.blur()
-    page.locator("#sampling-btn").click()
-
-
-# A short run may begin and end between two looks at the page: the page itself takes note.
-NOTE_BUSY = """() => {
-  window.wasBusy = false;
-  const head = document.querySelector('#left-head');
-  new MutationObserver((_, self) => {
-    if (head.querySelector('.q-busy')) { window.wasBusy = true; self.disconnect(); }
-  }).observe(head, { subtree: true, childList: true, attributes: true });
-}"""
-
-
-def run_to_end(page) -> None:
-    """Press Run and wait until both sides have ended."""
-    page.evaluate(NOTE_BUSY)
-    page.locator("#run-btn").click()
-    page.wait_for_function("window.wasBusy")
-    for side in ("left", "right"):
-        page.locator(f"#{side}-head .q-state:not(.q-busy):not(.q-idle)").wait_for()
-
-
-def side_text(page, side: str) -> str:
-    return page.locator(f"#{side}-text").inner_text()
-
-
-def choose(page, box: str, option: str) -> None:
-    """Choose an entry of a dropdown by its visible name."""
-    page.locator(f"#{box} input").click()
-    page.get_by_role("option", name=option, exact=True).click()
+pytestmark = IN_BROWSER
 
 
 def test_two_sides_answer_and_show_prompt_and_receipt(page) -> None:
@@ -238,9 +160,6 @@ def test_a_link_opens_the_page_with_its_settings(page, address: str) -> None:
 
 
 def test_a_narrow_screen_needs_no_sideways_scrolling(browser, address: str) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, locale="ja-JP")
-    visit = context.new_page()
-    visit.goto(address + "?__theme=dark")
-    visit.locator("#run-btn").click(trial=True, timeout=PATIENCE_MS)
-    assert visit.evaluate("document.documentElement.scrollWidth") <= 390
-    context.close()
+    with visited(browser, address + "?__theme=dark", NARROW, "ja-JP") as page:
+        page.locator("#run-btn").click(trial=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390

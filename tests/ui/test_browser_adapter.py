@@ -5,16 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.browser_page import ROOT, served
-from tests.ui.test_browser import (  # noqa: F401 - fixtures
-    browser,
-    page,
-    run_to_end,
-    set_tokens,
-    side_text,
-)
+from tests.ui.browser_page import IN_BROWSER, ROOT, run_to_end, served, set_tokens, side_text
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = IN_BROWSER
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +21,7 @@ def address(embedded_path: Path, tmp_path_factory: pytest.TempPathFactory) -> It
             yield url
 
 
-def test_the_page_opens_with_the_shipped_adapter_beside_its_base(page) -> None:  # noqa: F811
+def test_the_page_opens_with_the_shipped_adapter_beside_its_base(page) -> None:
     page.locator("#pair", has_text="thinks-first").wait_for()
     assert "thinks-first" not in page.locator("#left-model input").input_value()
     assert "thinks-first" in page.locator("#right-model input").input_value()

@@ -1,7 +1,4 @@
-"""A person's way through the Dataset tab: a real server process and real Chromium.
-
-Skipped where there is no browser, as test_browser.py is.
-"""
+"""A person's way through the Dataset tab: a real server process and real Chromium."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +11,9 @@ from qeu.store.datasets import find_dataset
 from qeu.store.queries import find_by_seq
 from qeu.store.workspace import Workspace
 from tests.store.dataset_rows import fill
-from tests.ui.browser_page import served
-from tests.ui.test_browser import PATIENCE_MS, browser, choose  # noqa: F401 - a fixture
+from tests.ui.browser_page import IN_BROWSER, NARROW, choose, served, visited
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = IN_BROWSER
 HOSTILE = '<img src=x onerror="window.hacked=1"> ${1+1} {{x}}'
 
 
@@ -42,18 +38,11 @@ def address(embedded_path: Path, home: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(browser, address: str) -> Iterator[object]:  # noqa: F811
-    """A fresh visitor on the tab; any error in the page's scripts fails the test."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, locale="en-US")
-    context.set_default_timeout(PATIENCE_MS)
-    visit = context.new_page()
-    errors: list[str] = []
-    visit.on("pageerror", lambda error: errors.append(str(error)))
-    visit.goto(address)
-    open_tab(visit)
-    yield visit
-    context.close()
-    assert errors == []
+def page(browser, address: str) -> Iterator[object]:
+    """A fresh visitor on the tab."""
+    with visited(browser, address) as page:
+        open_tab(page)
+        yield page
 
 
 def open_tab(page) -> None:
@@ -248,12 +237,8 @@ def test_a_run_is_sent_to_a_new_data_set_and_found_there(page) -> None:
     wait_text(page, "#ds-record", "smollm2-135m")
 
 
-def test_a_narrow_screen_needs_no_sideways_scrolling(browser, address: str) -> None:  # noqa: F811
-    context = browser.new_context(viewport={"width": 390, "height": 844}, locale="ja-JP")
-    context.set_default_timeout(PATIENCE_MS)
-    visit = context.new_page()
-    visit.goto(address + "?__theme=dark")
-    visit.locator("#tabs button[role=tab]").nth(2).click()
-    visit.locator("#ds-list tr[data-do]").first.wait_for()
-    assert visit.evaluate("document.documentElement.scrollWidth") <= 390
-    context.close()
+def test_a_narrow_screen_needs_no_sideways_scrolling(browser, address: str) -> None:
+    with visited(browser, address + "?__theme=dark", NARROW, "ja-JP") as page:
+        page.locator("#tabs button[role=tab]").nth(2).click()
+        page.locator("#ds-list tr[data-do]").first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390

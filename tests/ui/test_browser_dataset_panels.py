@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.test_browser import PATIENCE_MS, address, browser  # noqa: F401 - fixtures
+from tests.ui.browser_page import IN_BROWSER, NARROW, visited
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = IN_BROWSER
 
 ROWS = [
     *({"instruction": f"What is the number {n}?", "output": f"It is {n}."} for n in range(1, 31)),
@@ -20,19 +20,12 @@ ROWS = [
 
 
 @pytest.fixture
-def page(browser, address: str) -> Iterator[object]:  # noqa: F811 - fixtures
-    """A fresh visitor on the Dataset tab; any error in the page's scripts fails the test."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, locale="en-US")
-    context.set_default_timeout(PATIENCE_MS)
-    visit = context.new_page()
-    errors: list[str] = []
-    visit.on("pageerror", lambda error: errors.append(str(error)))
-    visit.goto(address)
-    visit.get_by_role("tab", name="Dataset").click()
-    visit.locator("#data-import").wait_for()
-    yield visit
-    context.close()
-    assert errors == []
+def page(browser, address: str) -> Iterator[object]:
+    """A fresh visitor on the Dataset tab."""
+    with visited(browser, address) as page:
+        page.get_by_role("tab", name="Dataset").click()
+        page.locator("#data-import").wait_for()
+        yield page
 
 
 def open_panel(page, name: str) -> None:
@@ -131,14 +124,10 @@ def test_a_model_that_is_not_fit_says_so_and_labels_anyway(page, tmp_path: Path)
     page.locator("#data-label-anyway input:not(:checked)").wait_for()
 
 
-def test_a_narrow_screen_needs_no_sideways_scrolling(browser, address: str) -> None:  # noqa: F811
-    context = browser.new_context(viewport={"width": 390, "height": 844}, locale="ja-JP")
-    context.set_default_timeout(PATIENCE_MS)
-    visit = context.new_page()
-    visit.goto(address + "?__theme=dark")
-    visit.get_by_role("tab", name="データセット").click()
-    for name in ("import", "merge", "label", "rules", "export", "stats", "english"):
-        open_panel(visit, name)
-    visit.locator("#data-export-do").click(trial=True)
-    assert visit.evaluate("document.documentElement.scrollWidth") <= 390
-    context.close()
+def test_a_narrow_screen_needs_no_sideways_scrolling(browser, address: str) -> None:
+    with visited(browser, address + "?__theme=dark", NARROW, "ja-JP") as page:
+        page.get_by_role("tab", name="データセット").click()
+        for name in ("import", "merge", "label", "rules", "export", "stats", "english"):
+            open_panel(page, name)
+        page.locator("#data-export-do").click(trial=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390

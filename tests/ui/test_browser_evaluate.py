@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.browser_page import ROOT, served
-from tests.ui.test_browser import PATIENCE_MS, browser  # noqa: F401 - a fixture
+from tests.ui.browser_page import IN_BROWSER, NARROW, ROOT, served, visited
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = IN_BROWSER
 
 # A machine that does other work besides computes ten times slower than an idle one.
 EVALUATING_MS = 600_000
@@ -23,20 +22,6 @@ def address(embedded_path: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         environ.setenv("QEU_ADAPTERS", str(ROOT / "adapters"))
         with served(tmp_path_factory.mktemp("workspace")) as url:
             yield url
-
-
-@pytest.fixture
-def page(browser, address: str) -> Iterator[object]:  # noqa: F811 - a fixture
-    """A fresh visitor; any error in the page's scripts fails the test."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, locale="en-US")
-    context.set_default_timeout(PATIENCE_MS)
-    visit = context.new_page()
-    errors: list[str] = []
-    visit.on("pageerror", lambda error: errors.append(str(error)))
-    visit.goto(address)
-    yield visit
-    context.close()
-    assert errors == []
 
 
 def open_tab(page) -> None:
@@ -96,13 +81,9 @@ def test_a_finished_run_leads_to_its_evaluation(page) -> None:
     page.locator("#evaluate-about", has_text="ways of asking").wait_for()
 
 
-def test_a_narrow_screen_needs_no_sideways_scrolling(browser, address: str) -> None:  # noqa: F811
-    context = browser.new_context(viewport={"width": 390, "height": 844}, locale="ja-JP")
-    context.set_default_timeout(PATIENCE_MS)
-    visit = context.new_page()
-    visit.goto(address + "?__theme=dark")
-    visit.get_by_role("tab", name="評価").first.click()
-    visit.locator("#evaluate-report .q-verdict, #evaluate-report .q-nothing").first.wait_for()
-    visit.locator("#evaluate-about", has_text="尋ね方").wait_for()
-    assert visit.evaluate("document.documentElement.scrollWidth") <= 390
-    context.close()
+def test_a_narrow_screen_needs_no_sideways_scrolling(browser, address: str) -> None:
+    with visited(browser, address + "?__theme=dark", NARROW, "ja-JP") as page:
+        page.get_by_role("tab", name="評価").first.click()
+        page.locator("#evaluate-report .q-verdict, #evaluate-report .q-nothing").first.wait_for()
+        page.locator("#evaluate-about", has_text="尋ね方").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390

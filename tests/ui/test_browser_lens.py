@@ -1,49 +1,15 @@
 """The next-token drawer in real Chromium: a token is clicked, a slider moved, another token put."""
 
-import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
+from tests.ui.browser_page import IN_BROWSER, run_to_end, set_tokens
 
-from tests.ui.browser_page import served
-from tests.ui.test_browser import CHROMIUM, FLAGS, PATIENCE_MS, run_to_end, set_tokens
-
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
-if not CHROMIUM.exists() and os.environ.get("QEU_REQUIRE_BROWSER") != "1":
-    pytest.skip(f"no browser at {CHROMIUM}", allow_module_level=True)
+pytestmark = IN_BROWSER
 
 # As the drawer's first answer after an act; the turn goes up with each.
 TURN = "() => Number(document.querySelector('#lens-choice [data-turn]')?.dataset.turn ?? 0)"
 BARS = "all => all.map((bar) => bar.style.getPropertyValue('--p'))"
 NEW_TOKENS = 8
-
-
-@pytest.fixture(scope="module")
-def address(embedded_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The page, over a workspace of its own."""
-    with served(tmp_path_factory.mktemp("lens")) as url:
-        yield url
-
-
-@pytest.fixture
-def page(address: str) -> Iterator[object]:
-    """A fresh visitor; any error in the page's scripts fails the test."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        context = browser.new_context(viewport={"width": 1300, "height": 950}, locale="en-US")
-        context.set_default_timeout(PATIENCE_MS)
-        visit = context.new_page()
-        errors: list[str] = []
-        visit.on("pageerror", lambda error: errors.append(str(error)))
-        visit.goto(address)
-        visit.locator("#model-status .q-stop").wait_for()
-        yield visit
-        browser.close()
-        assert errors == []
 
 
 def after(page, act) -> None:

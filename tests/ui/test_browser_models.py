@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.browser_page import served
-from tests.ui.test_browser import PATIENCE_MS, browser, choose, set_tokens  # noqa: F401 - fixtures
+from tests.ui.browser_page import IN_BROWSER, choose, served, set_tokens, visited
 from tests.wire_server import WireServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = IN_BROWSER
 
 KEY = "gsk_made_up_for_this_test_0123456789"
 TEACHER = "☁ llama-3.3-70b-versatile · Groq"
@@ -44,19 +43,12 @@ def address(
 
 
 @pytest.fixture
-def page(browser, address: str) -> Iterator[object]:  # noqa: F811 - fixtures
-    """A fresh visitor; any error in the page's scripts fails the test."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, locale="en-US")
-    context.set_default_timeout(PATIENCE_MS)
-    visit = context.new_page()
-    errors: list[str] = []
-    visit.on("pageerror", lambda error: errors.append(str(error)))
-    visit.goto(address)
-    visit.locator("#model-status .q-stop").wait_for()
-    visit.locator("#pair p").wait_for()
-    yield visit
-    context.close()
-    assert errors == []
+def page(browser, address: str) -> Iterator[object]:
+    """A fresh visitor, once both sides have their models."""
+    with visited(browser, address) as page:
+        page.locator("#model-status .q-stop").wait_for()
+        page.locator("#pair p").wait_for()
+        yield page
 
 
 def open_drawer(page) -> None:

@@ -1,14 +1,11 @@
 """A person's way through the Reasoning tab, in real Chromium, on the real embedded model."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from tests.ui.browser_page import IN_BROWSER, NARROW, visited
 
-from tests.ui.test_browser import PATIENCE_MS, address, browser  # noqa: F401 - fixtures
-
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = IN_BROWSER
 
 ROWS = [
     *(
@@ -19,20 +16,6 @@ ROWS = [
     {"seq": "4EN", "instruction": '<img src=x onerror="window.hacked=1">', "output": "No.",
      "language": "en"},
 ]  # fmt: skip
-
-
-@pytest.fixture
-def page(browser, address: str) -> Iterator[object]:  # noqa: F811 - fixtures
-    """A fresh visitor; any error in the page's scripts fails the test."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, locale="en-US")
-    context.set_default_timeout(PATIENCE_MS)
-    visit = context.new_page()
-    errors: list[str] = []
-    visit.on("pageerror", lambda error: errors.append(str(error)))
-    visit.goto(address)
-    yield visit
-    context.close()
-    assert errors == []
 
 
 def import_rows(page, tmp_path: Path) -> None:
@@ -127,17 +110,13 @@ def test_from_an_order_to_accepted_texts(page, tmp_path: Path) -> None:
     page.locator("#ds-list", has_text="jjj").wait_for()
 
 
-def test_a_narrow_screen_needs_no_sideways_scrolling(browser, address: str) -> None:  # noqa: F811
-    context = browser.new_context(viewport={"width": 390, "height": 844}, locale="en-US")
-    context.set_default_timeout(PATIENCE_MS)
-    visit = context.new_page()
-    visit.goto(address + "?__theme=dark")
-    # all tabs are there at a glance
-    visit.get_by_role("tab", name="Reasoning").click()
-    visit.locator(".q-review-place", has_text="decided").wait_for()
-    for name in ("merge", "bulk", "summary", "export"):
-        visit.locator(f"#job-{name} button.label-wrap").first.click()
-    visit.locator("#job-summary-report table").wait_for()
-    visit.locator("#job-start").click(trial=True)
-    assert visit.evaluate("document.documentElement.scrollWidth") <= 390
-    context.close()
+def test_a_narrow_screen_needs_no_sideways_scrolling(browser, address: str) -> None:
+    with visited(browser, address + "?__theme=dark", NARROW) as page:
+        # all tabs are there at a glance
+        page.get_by_role("tab", name="Reasoning").click()
+        page.locator(".q-review-place", has_text="decided").wait_for()
+        for name in ("merge", "bulk", "summary", "export"):
+            page.locator(f"#job-{name} button.label-wrap").first.click()
+        page.locator("#job-summary-report table").wait_for()
+        page.locator("#job-start").click(trial=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390

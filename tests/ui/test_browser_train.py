@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.browser_page import served
-from tests.ui.test_browser import PATIENCE_MS, browser  # noqa: F401 - a fixture
+from tests.ui.browser_page import IN_BROWSER, NARROW, served, visited
 from tests.ui.train_runs import make_run
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = IN_BROWSER
 
 # A machine that does other work besides trains ten times slower than an idle one.
 TRAINING_MS = 600_000
@@ -35,20 +34,6 @@ def address(embedded_path: Path, home: Path) -> Iterator[str]:
         )  # fmt: skip
         with served(home) as url:
             yield url
-
-
-@pytest.fixture
-def page(browser, address: str) -> Iterator[object]:  # noqa: F811 - a fixture
-    """A fresh visitor; any error in the page's scripts fails the test."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, locale="en-US")
-    context.set_default_timeout(PATIENCE_MS)
-    visit = context.new_page()
-    errors: list[str] = []
-    visit.on("pageerror", lambda error: errors.append(str(error)))
-    visit.goto(address)
-    yield visit
-    context.close()
-    assert errors == []
 
 
 def open_tab(page) -> None:
@@ -170,14 +155,10 @@ def test_stop_and_keep_leaves_an_adapter(page, home: Path) -> None:
     wait_for_offer(page, name)
 
 
-def test_a_narrow_screen_needs_no_sideways_scrolling(browser, address: str) -> None:  # noqa: F811
-    context = browser.new_context(viewport={"width": 390, "height": 844}, locale="ja-JP")
-    context.set_default_timeout(PATIENCE_MS)
-    visit = context.new_page()
-    visit.goto(address + "?__theme=dark")
-    visit.get_by_role("tab", name="学習").click()
-    visit.locator("#train-curves .q-chart, #train-live .q-problems").first.wait_for()
-    unfold(visit, "settings", "watch", "twins", "text", "log")
-    visit.locator("#train-command textarea").wait_for()
-    assert visit.evaluate("document.documentElement.scrollWidth") <= 390
-    context.close()
+def test_a_narrow_screen_needs_no_sideways_scrolling(browser, address: str) -> None:
+    with visited(browser, address + "?__theme=dark", NARROW, "ja-JP") as page:
+        page.get_by_role("tab", name="学習").click()
+        page.locator("#train-curves .q-chart, #train-live .q-problems").first.wait_for()
+        unfold(page, "settings", "watch", "twins", "text", "log")
+        page.locator("#train-command textarea").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -1,50 +1,17 @@
 """A blind vote in real Chromium: by keyboard, over a reload, to the reveal and to a file."""
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from tests.ui.browser_page import IN_BROWSER, choose, set_tokens
 
-from tests.ui.browser_page import served
-from tests.ui.test_browser import CHROMIUM, FLAGS, PATIENCE_MS, choose, set_tokens
-
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
-if not CHROMIUM.exists() and os.environ.get("QEU_REQUIRE_BROWSER") != "1":
-    pytest.skip(f"no browser at {CHROMIUM}", allow_module_level=True)
+pytestmark = IN_BROWSER
 
 MODEL = "smollm2"
 # What stands there, shown or not.
 WHOLE_SIDES = "document.querySelector('#sides').innerHTML"
 # The line under each text names the model that would translate it, on both sides the same.
 TRANSLATOR = "smollm2 135m"
-
-
-@pytest.fixture(scope="module")
-def address(embedded_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The page, over a workspace of its own."""
-    with served(tmp_path_factory.mktemp("votes")) as url:
-        yield url
-
-
-@pytest.fixture
-def page(address: str) -> Iterator[object]:
-    """A fresh visitor; any error in the page's scripts fails the test."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        context = browser.new_context(viewport={"width": 1300, "height": 950}, locale="en-US")
-        context.set_default_timeout(PATIENCE_MS)
-        visit = context.new_page()
-        errors: list[str] = []
-        visit.on("pageerror", lambda error: errors.append(str(error)))
-        visit.goto(address)
-        visit.locator("#model-status .q-stop").wait_for()
-        yield visit
-        browser.close()
-        assert errors == []
 
 
 def bar(page, state: str):

@@ -426,6 +426,13 @@ def test_a_filter_that_a_panel_set_is_shown(page: Page) -> None:
 
 
 def test_server_texts_follow_the_language(page: Page) -> None:
+    new = visitor("new", language="ja")
+    assert page.tab.spoken not in page.tab.on_language(new)
+    # the panels hear of a language that they do not stand in yet
+    spoken = page.tab.panels.scope.spoken
+    assert page.tab.on_refresh(page.data, new)[spoken] == "ja"
+    assert spoken not in page.tab.on_refresh(page.data, new)
+    assert page.tab.on_refresh(page.data, visitor("new"))[spoken] == "en"
     page.open(language="ja")
     assert words("ja")["dataset.column.instruction"] in page.updates[page.browser.list]
     assert words("ja")["dataset.none.status"] in page.updates[page.detail.head]

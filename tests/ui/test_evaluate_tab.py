@@ -22,7 +22,7 @@ from qeu.ui.evaluate_tab import EvaluateTab
 from qeu.ui.evaluate_view import evaluation_html
 from qeu.ui.sessions import Sessions
 from qeu.ui.strings import LANGUAGES, words
-from tests.services.test_evaluate import ADAPTER, Model, add, rows, thinking
+from tests.services.evaluate_home import ADAPTER, Model, add, rows, thinking
 from tests.services.test_usefulness import STUDENT, Engines
 
 Handler = Callable[..., dict[object, object]]

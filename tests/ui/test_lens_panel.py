@@ -11,7 +11,6 @@ from fake_shelf import FakeShelf
 from qeu.core.errors import QeuError
 from qeu.core.lens import ShownToken, Surprise, average_parts
 from qeu.services.compare import Comparison
-from qeu.services.lens_reader import explain_hosted
 from qeu.ui.compare_actions import PLACE as COMPARE
 from qeu.ui.context import DEFAULT_MODEL
 from qeu.ui.lens_actions import LensActions
@@ -365,11 +364,26 @@ def test_nothing_can_be_looked_at_while_sides_are_covered(page: Page) -> None:
     assert page.lives["left"] is live
 
 
-def test_a_hosted_text_has_nothing_to_look_at(page: Page) -> None:
+def test_the_other_sides_model_reads_a_hosted_text_and_that_is_said(page: Page) -> None:
     live = page.lives["left"]
     live.ask = replace(live.ask, model="groq/some-model")
-    assert escape(explain_hosted("groq/some-model")) in page.act("open", "left")["text"]
-    assert page.drawer.opened is None
+    # what a server writes comes without token ids
+    live.generation = replace(live.generation, token_ids=(), text="so careful", answer="so careful")
+    shown = page.act("open", "left")
+    assert f"{LEARNED} reads its text here" in shown["text"]
+    assert 'data-value="kl"' not in shown["text"]  # there is nothing of the server to compare with
+    opened = page.drawer.opened
+    assert opened.lens_side.ask.model == LEARNED
+    assert "".join(one.token.shown for one in opened.tokens) == "so␣careful"
+    assert {one.part for one in opened.tokens} == {"answer"}
+    assert 'data-at="0"' in shown["choice"]
+
+
+def test_the_embedded_model_reads_where_both_texts_are_hosted(page: Page) -> None:
+    for live in page.lives.values():
+        live.ask = replace(live.ask, model="groq/some-model")
+    assert f"{DEFAULT_MODEL} reads its text here" in page.act("open", "left")["text"]
+    assert page.drawer.opened.lens_side.ask.model == DEFAULT_MODEL
 
 
 def test_an_empty_text_shows_the_end_of_its_prompt(page: Page) -> None:

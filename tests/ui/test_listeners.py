@@ -62,6 +62,19 @@ def test_the_page_tells_no_hidden_progress(tmp_path: Path) -> None:
     assert all(f.show_progress_on == [] for f in hidden)
 
 
+def test_opening_the_page_fills_no_tab_that_nobody_looks_at(tmp_path: Path) -> None:
+    demo, _ = build_app(Settings(home=tmp_path))
+    opening = [f for f in demo.fns.values() if any(event == "load" for _, event in f.targets)]
+    assert len(opening) > 2
+    followed = {
+        target for f in demo.fns.values() for target, event in f.targets if event == "change"
+    }
+    # a browser tells of a change of every state among the outputs, changed or not
+    states = {part._id for f in opening for part in f.outputs if isinstance(part, gr.State)}
+    assert states
+    assert not states & followed
+
+
 def test_what_several_controls_say_together_has_one_listener(tmp_path: Path) -> None:
     demo, _ = build_app(Settings(home=tmp_path))
     for name, controls in {"on_mapping": 10, "on_warning": 3}.items():

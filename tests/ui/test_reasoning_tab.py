@@ -155,6 +155,13 @@ def page(tmp_path: Path) -> Iterator[Page]:
     page.context.end_jobs()
 
 
+def test_another_language_reaches_the_tab_once_it_was_opened(page: Page) -> None:
+    assert page.tab.spoken not in page.tab.on_language(page.visitor("new", "ja"))
+    updates = page.tab.on_language(page.visitor(language="ja"))
+    assert set(updates) <= page.tab.outputs()
+    assert (updates[page.tab.spoken], updates[page.jobs.state]) == ("ja", {})
+
+
 class TestOrder:
     def test_looking_first_makes_nothing(self, page: Page):
         page.set((page.order.samples_num, 2))

@@ -74,7 +74,9 @@ class Page:
             sampling, exact_cb = SamplingForm(say, "common"), gr.Checkbox(False)
             question = QuestionForm(say)
             self.tab = RolesTab(self.context, say, sampling, exact_cb, [("SmolLM2", MODEL)])
-            self.tab.wire(question)
+            with gr.Tab() as tab:
+                pass
+            self.tab.wire(tab, question)
         self.trial = self.tab.trial
         inputs = self.tab._inputs() | self.trial._inputs()
         self.data = {control: control.value for control in inputs}
@@ -320,6 +322,9 @@ def test_html_that_a_model_writes_into_a_cell_is_shown_as_text() -> None:
 
 def test_every_text_the_server_writes_follows_the_language() -> None:
     page = Page()
+    assert page.tab.spoken not in page.tab.on_language(page.visitor(language="ja"))
+    assert page.tab.on_open(page.visitor(language="ja")) == "ja"
+    assert page.tab.on_open(page.visitor(language="ja")) != "ja"
     page.run()
     page.tick(["en"], ["en"], ["en"])
     page.run_trial()

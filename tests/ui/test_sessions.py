@@ -32,6 +32,18 @@ def test_a_page_keeps_its_session_until_it_goes():
     assert workspace is session.workspace
 
 
+def test_a_tab_stands_in_the_language_it_was_last_filled_in():
+    session = Sessions().of(page("a"))
+    assert not session.has_opened("train")
+    # the page is built in English
+    assert not session.open_tab("train", "en")
+    assert session.has_opened("train")
+    assert session.open_tab("train", "ja")
+    assert not session.open_tab("train", "ja")
+    assert not session.has_opened("dataset")
+    assert session.open_tab("dataset", "ja")
+
+
 def test_of_too_many_the_longest_unused_ends():
     sessions = Sessions(most=3)
     runs = {}

@@ -328,6 +328,14 @@ class TestRuns:
         assert adapters_mark(page.adapters) != before
         assert adapters_mark(tmp_path / "nowhere") == adapters_mark(tmp_path / "neither")
 
+    def test_another_language_reaches_it_once_it_was_opened(self, page):
+        assert not {page.tab.spoken, page.runs.seen} & set(page.tab.on_language(page.request))
+        page.open()
+        page.request.headers["accept-language"] = "ja"
+        updates = page.tab.on_language(page.request)
+        assert set(updates) <= page.tab.outputs()
+        assert (updates[page.tab.spoken], updates[page.runs.seen]) == ("ja", {})
+
 
 class TestPublic:
     def test_it_shows_runs_and_starts_nothing(self, tmp_path):

@@ -8,17 +8,10 @@ import pytest
 from qeu.core.intervals import Rate
 from qeu.core.usefulness import combine, mean_of
 from qeu.services.usefulness import UsefulRow
+from qeu.services.usefulness_plot import COLOURS, HEIGHT, MOST_POINTS, WIDTH, style_of
 from qeu.services.usefulness_summary import SourceUsefulness
 from qeu.ui.strings import LANGUAGES
-from qeu.ui.usefulness_plot import (
-    COLOURS,
-    HEIGHT,
-    MOST_POINTS,
-    WIDTH,
-    plot_usefulness,
-    source_table,
-    style_of,
-)
+from qeu.ui.usefulness_plot import plot_usefulness, source_table
 
 EVIL = "<script>alert('x')</script>\"{}$"
 
@@ -86,6 +79,7 @@ def test_names_from_outside_are_shown_as_text():
     for found in (html, table):
         assert "<script" not in found
         assert "&lt;script&gt;" in found
+        assert not set("`${}") & set(found)  # the page's template language
 
 
 def test_what_has_no_usefulness_is_not_drawn():

@@ -1,5 +1,6 @@
 """The blind switch, the bar and the standings, as functions over a page of scripted models."""
 
+import json
 import re
 import threading
 from types import SimpleNamespace
@@ -8,7 +9,11 @@ import gradio as gr
 import pytest
 from fake_shelf import FakeShelf, ScriptedBackend
 
+from qeu.core.errors import QeuError
 from qeu.services.votes import read_standings
+from qeu.store.datasets import find_dataset, list_datasets
+from qeu.store.queries import find_by_seq
+from qeu.store.undo import read_origins
 from qeu.store.votes import list_votes
 from qeu.ui.compare_actions import PLACE
 from qeu.ui.context import DEFAULT_MODEL
@@ -30,9 +35,11 @@ class Page(ComparePage):
         models = [ScriptedBackend(n, w, before_word) for n, w in texts.items()]
         super().__init__(tmp_path, FakeShelf(*models), public)
         self.panel = self.view.votes
-        self.acts = VotesActions(self.context, self.panel, self.do, lambda: EXAMPLES)
+        self.send = self.tab.send
+        self.acts = VotesActions(self.context, self.panel, self.do, lambda: EXAMPLES, self.send)
         right = self.form.sides["right"]
         self.data |= {right.model_dd: OTHER, self.panel.blind_cb: True}
+        self.data |= {self.send.name_dd: "kept"}
         for side in self.form.sides.values():
             self.data[side.use_reasoning_cb] = True
 
@@ -186,6 +193,55 @@ def test_a_vote_that_means_nothing_is_refused(page: Page) -> None:
     assert "better is" in page.act("vote", better="c")[page.view.notice]
     assert "voter" in page.act("vote", better="a", voter="<b>")[page.view.notice]
     assert page.round().ready
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_better_text_becomes_a_record_in_one_click_with_the_vote_as_its_origin(
+    page: Page, swapped
+) -> None:
+    page.run()
+    page.round().swapped = swapped
+    shown = page.act("vote", better="b", b="yes", note="shorter")
+    assert 'data-do="keep"' in value(shown[page.panel.bar])
+    bar = value(page.act("keep")[page.panel.bar])
+    assert "Added to kept as 1EN" in bar
+    assert 'data-do="keep"' not in bar
+    workspace = page.context.workspace
+    dataset = find_dataset(workspace, "kept")
+    stored = find_by_seq(workspace, dataset, "1EN")[0]
+    winner, loser = (DEFAULT_MODEL, OTHER) if swapped else (OTHER, DEFAULT_MODEL)
+    assert stored.record.output == ("Left text." if swapped else "Right text.")
+    assert stored.record.instruction == page.round().comparison.instruction
+    origin = read_origins(workspace, dataset, stored.id)["output"]
+    assert (origin.source, origin.preferred_to) == (winner, loser)
+    [(data,)] = workspace.read("SELECT data FROM events WHERE kind = 'generate'")
+    event = json.loads(data)
+    assert (event["source"], event["vote"]) == ("vote", page.round().stored.id)
+    assert (event["against"], event["blind"], event["note"]) == (loser, True, "shorter")
+    page.act("keep")  # a second click
+    assert find_by_seq(workspace, dataset, "2EN") == []
+
+
+def test_what_nobody_preferred_or_would_use_is_not_offered_as_a_record(page: Page) -> None:
+    for answers in ({"better": "equal"}, {"better": "a", "a": "no"}):
+        page.run()
+        assert 'data-do="keep"' not in value(page.act("vote", **answers)[page.panel.bar])
+        assert "Added" not in value(page.act("keep")[page.panel.bar])
+    assert list_datasets(page.context.workspace) == []
+
+
+def test_a_side_becomes_a_record_in_one_click_but_not_before_the_vote(page: Page) -> None:
+    page.run()
+    for side in ("left", "right"):
+        with pytest.raises(QeuError, match="Vote first"):
+            page.send.keep(page.data, side, visitor())
+    page.act("vote", better="equal")
+    told = page.send.keep(page.data, "right", visitor())
+    assert told.startswith("Added to kept as 1EN")
+    session = page.context.sessions.of(visitor())
+    workspace = page.context.workspace
+    stored = find_by_seq(workspace, find_dataset(workspace, "kept"), "1EN")[0]
+    assert stored.record.output == session.shown[PLACE]["right"].text
 
 
 def test_the_last_vote_is_taken_back(page: Page) -> None:

@@ -139,7 +139,7 @@
 
   const KEYS = {
     ready: { a: () => choose("a"), b: () => choose("b"), e: () => choose("equal") },
-    open: { n: () => act("next"), u: () => bar().querySelector("[data-do=undo]") && act("undo") },
+    open: { n: () => act("next"), u: () => bar().querySelector("[data-do=undo]") && act("undo"), k: () => bar().querySelector("[data-do=keep]") && act("keep") },
   };
   document.addEventListener("keydown", (event) => {
     if (event.isComposing || event.altKey || event.ctrlKey || event.metaKey || !visible(bar())) return;
