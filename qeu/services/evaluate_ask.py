@@ -62,6 +62,8 @@ class Writer(ModelUser):
         found = find_generations(self._workspace, list(wanted))
         tell(len(found))
         for missing in group_missing(wanted, found, lambda one: one.way.model):
+            # each adapter in a batch costs small products of its own at every layer
+            missing.sort(key=lambda one: one.way.adapter or "")
             for start in range(0, len(missing), TOGETHER):
                 if self._stop.is_set():
                     return found
