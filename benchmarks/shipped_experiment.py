@@ -53,7 +53,16 @@ RECORDS_A_STEP, EPOCHS, RATE = 4, 1.5, 1e-3
 # As one way for each kind, held against each other in this order; the base is asked without
 # reasoning and with two worked examples, whichever is better for it.
 _PAIRS = (("none", "own"), ("shuffled", "own"), ("base", "own"), ("examples", "own"))
-_MEASURES = ("right", "answer_loss", "contract", "leak_reference", "leak_commit", "loop", "length")
+_MEASURES = (
+    "right",
+    "closed",
+    "answer_loss",
+    "contract",
+    "leak_reference",
+    "leak_commit",
+    "loop",
+    "length",
+)
 _LOOK_S = 1.0
 
 
@@ -167,26 +176,37 @@ def wait_for(folder: RunFolder) -> None:
 
 
 def make_spec(base: str, trainings: int, ids: tuple[int, ...], texts: int) -> EvalSpec:
-    """Each adapter as it is used, the own ones behind the teacher's reasoning too, the base."""
-    asked = {"none": "none", "own": "own", "shuffled": "own", "given": "given"}
+    """Each adapter as it is used, the own ones behind the teacher's reasoning too, the base.
+
+    Who learned reasoning writes it first and is then asked for the answer behind it; so little
+    training does not teach to go on by itself in one text, which is shown beside.
+    """
+    # whose reasoning, what is written first, and whose adapter
+    asked = {
+        "none": ("none", "", "none"),
+        "own": ("own", "reasoning", "own"),
+        "shuffled": ("own", "reasoning", "shuffled"),
+        "given": ("given", "", "own"),
+        "one": ("own", "both", "own"),
+    }
     titles = {
         "none": "learned answers alone",
         "own": "learned reasoning and answers",
         "shuffled": "learned others' reasoning and answers (placebo)",
         "given": "learned reasoning and answers, a teacher's reasoning given",
+        "one": "learned reasoning and answers, both in one text",
     }
     ways = [
         Way(base, "none", title="base, as it is"),
         Way(base, "none", "chat", examples=2, title="base, two worked examples"),
     ]
     places = {"base": [0] * trainings, "examples": [1] * trainings}
-    for key, reasoning in asked.items():
-        kind = "own" if key == "given" else key
+    for key, (reasoning, target, kind) in asked.items():
         places[key] = list(range(len(ways), len(ways) + trainings))
         for seed in range(trainings):
             model = f"{base}@{NAME}-{kind}-s{seed}"
             title = f"{titles[key]}, seed {seed}"
-            ways.append(Way(model, reasoning, title=title, group=titles[key]))
+            ways.append(Way(model, reasoning, target=target, title=title, group=titles[key]))
     pairs = [
         (places[left][seed], places[right][seed])
         for left, right in (*_PAIRS, ("none", "given"))

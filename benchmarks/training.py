@@ -5,7 +5,7 @@ records, each recipe in a process of its own, one after the other in every round
 ratio within a round, and its median over the rounds stands beside the goal. About 12 minutes on 2
 cores; `--quick` only shows that it works. Tokens are real ones: padding counts nothing.
 
-ours     our launcher: packed rows of 512, NF4, tuned memory, nothing watched
+ours     our launcher: packed rows of 1,024, NF4, tuned memory, nothing watched
 bare     a TRL script with the very same settings, packing and memory
 lean     bare, with the loss that we compute: what is left is the launcher's own overhead
 single   one text a step, not packed, the same memory settings
@@ -38,7 +38,7 @@ from qeu.store.filters import Filter
 from qeu.store.run_folders import METRICS, RunFolder
 from qeu.store.workspace import Workspace
 
-BASE, LENGTH, WARM_UP = "smollm2-135m", 512, 2
+BASE, LENGTH, WARM_UP = "smollm2-135m", 1024, 2
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 LORA = LoraSettings(16, 32, 0.05, TARGETS)
 RECIPES = ("ours", "bare", "lean", "single", "padded")

@@ -37,8 +37,9 @@ def test_the_twins_are_tested_as_they_are_used_and_in_pairs_of_one_seed():
     assert asked[f"{NAME}-none-s0"] == "none"
     assert asked[f"{NAME}-shuffled-s2"] == "own"
     own = [way for way in spec.ways if "-own-" in way.model]
-    assert [way.reasoning for way in own] == ["own"] * 3 + ["given"] * 3
-    assert len({way.group for way in spec.ways if way.group}) == 4
+    assert [way.reasoning for way in own] == ["own"] * 3 + ["given"] * 3 + ["own"] * 3
+    assert [way.target for way in own] == ["reasoning"] * 3 + [""] * 3 + ["both"] * 3
+    assert len({way.group for way in spec.ways if way.group}) == 5
     ways = [spec.ways[at] for pair in spec.pairs for at in pair]
     for left, right in zip(ways[::2], ways[1::2], strict=True):
         assert right.has_adapter
