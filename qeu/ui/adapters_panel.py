@@ -21,7 +21,7 @@ from qeu.ui.compare_form import Updates
 from qeu.ui.context import Context, Words
 from qeu.ui.dataset_work_panel import PATIENCE_S, TICK_S, Work, bar_html
 from qeu.ui.models_pickers import short_label
-from qeu.ui.panels import notice_html
+from qeu.ui.panels import failure_html, notice_html
 from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
 from qeu.ui.strings import text
@@ -218,8 +218,7 @@ class AdaptersPanel:
         if isinstance(work.error, QeuError):
             raise work.error
         if work.error is not None:
-            kind = type(work.error).__name__
-            told = notice_html(text("data.work.defect", language, kind=kind), "error")
+            told = failure_html(work.error, language)
         else:
             told = notice_html(said(work.result))
         yield {self.work: self._menu(name, request, told)}

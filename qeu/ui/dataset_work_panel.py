@@ -19,8 +19,7 @@ from qeu.ui.context import Context, Words
 from qeu.ui.dataset_place import DatasetPlace
 from qeu.ui.dataset_scope_panel import Scope
 from qeu.ui.markup import escape
-from qeu.ui.panels import notice_html
-from qeu.ui.sentences import tell
+from qeu.ui.panels import failure_html, notice_html
 from qeu.ui.sessions import Session, language_of
 from qeu.ui.strings import text, words
 
@@ -198,10 +197,7 @@ class DataPanel:
         if isinstance(error, Stopped):
             key = "data.work.stopped" if writes else "data.work.stopped_look"
             return notice_html(text(key, language), "warning")
-        if isinstance(error, QeuError):
-            return notice_html(tell(str(error), language), "error")
-        told = text("data.work.defect", language, kind=type(error).__name__)
-        return notice_html(told, "error")
+        return failure_html(error, language)
 
     def refuse(self, error: QeuError, request: gr.Request) -> Updates:
         """The update for a form that cannot be used as it stands."""

@@ -20,7 +20,7 @@ from qeu.ui.dataset_work_panel import MANY, QUIET, bar_html
 from qeu.ui.evaluate_form import EvaluateForm
 from qeu.ui.evaluate_view import evaluation_html, nothing_html
 from qeu.ui.markup import escape
-from qeu.ui.panels import notice_html
+from qeu.ui.panels import failure_html, notice_html
 from qeu.ui.reasoning_jobs_view import time_text
 from qeu.ui.sentences import tell
 from qeu.ui.sessions import language_of
@@ -319,10 +319,7 @@ class EvaluateTab:
         if run is not None and not run.finished:
             return bar_html(_Bar(run), language) + _left_html(run, language)  # type: ignore[arg-type]
         if run is not None and run.error:
-            if isinstance(run.error, QeuError):
-                return notice_html(tell(str(run.error), language), "error")
-            told = text("data.work.defect", language, kind=type(run.error).__name__)
-            return notice_html(told, "error")
+            return failure_html(run.error, language)
         if runs.interrupted():
             key = "evaluate.stopped" if run is not None else "evaluate.interrupted"
             return notice_html(text(key, language), "warning")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 
 from qeu.core.contract import Check
+from qeu.core.errors import QeuError
 from qeu.core.generation import Generation
 from qeu.services.runs import Live
 from qeu.ui.markup import Mark, escape, field_text, marked_text
@@ -171,6 +172,14 @@ def notice_html(message: str, kind: str = "info") -> str:
     """One line beside the buttons: a plan, a warning or what went wrong; empty keeps its place."""
     role = "alert" if kind == "error" else "status"
     return f'<div class="q-notice q-{kind}" role="{role}">{escape(message)}</div>'
+
+
+def failure_html(error: BaseException, language: str) -> str:
+    """What ended a piece of work: our own sentence, or that it is a defect and of which kind."""
+    if isinstance(error, QeuError):
+        return notice_html(tell(str(error), language), "error")
+    told = text("data.work.defect", language, kind=type(error).__name__)
+    return notice_html(told, "error")
 
 
 def _joined(*facts: str) -> str:

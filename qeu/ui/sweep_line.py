@@ -2,7 +2,6 @@
 
 import gradio as gr
 
-from qeu.core.errors import QeuError
 from qeu.core.sweep_spec import LARGE_CELLS, LARGE_TEXTS, SweepSpec
 from qeu.services.evaluate_order import EvalOrder, count_records
 from qeu.services.sweep_plan import find_pace, plan_sweep
@@ -12,7 +11,7 @@ from qeu.store.sweeps import OPEN, list_sweeps
 from qeu.ui.context import Context
 from qeu.ui.dataset_work_panel import bar_html
 from qeu.ui.markup import escape
-from qeu.ui.panels import notice_html
+from qeu.ui.panels import failure_html, notice_html
 from qeu.ui.reasoning_jobs_view import time_text
 from qeu.ui.sentences import tell
 from qeu.ui.strings import text
@@ -71,10 +70,7 @@ def line_html(context: Context, language: str) -> str:
     if run is not None and not run.finished:
         return bar_html(_Bar(run), language) + _left_html(run, language)  # type: ignore[arg-type]
     if run is not None and run.error:
-        if isinstance(run.error, QeuError):
-            return notice_html(tell(str(run.error), language), "error")
-        told = text("data.work.defect", language, kind=type(run.error).__name__)
-        return notice_html(told, "error")
+        return failure_html(run.error, language)
     latest = list_sweeps(context.workspace, 1)
     if not latest or latest[0].state != OPEN:
         return notice_html("")

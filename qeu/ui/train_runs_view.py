@@ -32,7 +32,7 @@ TROUBLE_WORDS = {
     "data": "train.trouble.data",
     "nan": "train.trouble.nan",
     "disk": "train.trouble.disk",
-    "library": "train.trouble.library",
+    "library": "train.trouble.package",
     "base": "train.trouble.base",
 }
 assert set(TROUBLE_WORDS) == set(TROUBLES)
