@@ -4,13 +4,14 @@ A batch is stepped from outside, so that several can take turns, and ends rows o
 disturbing the others. It knows tokens and rows, neither prompts nor adapters' files.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from qeu.backends.cpu_threads import wanted_threads
-from qeu.backends.float32_scores import NAME as FLOAT32_SCORES
+from qeu.backends.forward_pass import ForwardPass, SetAdapters
 from qeu.backends.kv_cache import GROW_COLUMNS, SlabCache
 from qeu.backends.live_row import LiveRow
 from qeu.backends.sampler import RowSettings, next_tokens
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 # that a row is heard within 0.3 s when it is stopped beside another. (Rows that are all stopped
 # end within a layer.)
 PREFILL_CHUNK = 128
+# Tokens of prompts that are read together, padding included: a processor gains nothing by more and
+# loses by padding, a card is only busy with many.
+PART_TOKENS = {"cpu": 2_048, "cuda": 16_384}
 # Tokens that sharing a beginning must save: it costs a pass through the weights of its own.
 SHARED_WORTH = 128
 # Rows that have ended are dropped when they are this share: each drop copies the cache.
@@ -31,13 +35,21 @@ NOT_FINITE = (
     "Use the exact setting (float32), or load the model in another dtype."
 )
 
-# Called with the adapters of the rows, in their order, whenever a step is about to be computed.
-SetAdapters = Callable[[Sequence[str | None]], None]
 OnText = Callable[[LiveRow, str], None]
 
 
 class _AllStopped(Exception):
     """Nobody wants the step that is being computed any more."""
+
+
+@dataclass
+class _Part:
+    """Neighbouring rows of like length, whose prompts are read together: their last columns."""
+
+    rows: slice
+    width: int
+    cache: SlabCache
+    done: int = 0
 
 
 class DecodeBatch:
@@ -57,28 +69,33 @@ class DecodeBatch:
         cores: int = 1,
         not_finite: str = NOT_FINITE,
     ) -> None:
-        self._cores, self._not_finite = cores, not_finite
-        self._model, self._rows = model, list(rows)
-        self._on_text, self._set_adapters = on_text, set_adapters
+        self._not_finite, self._on_text = not_finite, on_text
+        self._pass = ForwardPass(model, set_adapters, cores)
         # a row that was interrupted goes on behind what it has written
-        known = [(*row.prompt_ids, *row.token_ids) for row in rows]
-        self._width = max(map(len, known))  # columns whose ids are known
-        self._done = 0  # columns that the model has computed
-        padding = [self._width - len(ids) for ids in known]
+        known = {row: (*row.prompt_ids, *row.token_ids) for row in rows}
+        self._rows = sorted(rows, key=lambda row: -len(known[row]))  # alike ones are neighbours
+        lengths = [len(known[row]) for row in self._rows]
+        self._width = lengths[0]  # columns whose ids are known
+        padding = [self._width - length for length in lengths]
         room = min(max(row.sampling.max_new_tokens for row in rows), GROW_COLUMNS)
         # padding repeats the row's own first token: to the repetition penalty it is nothing new
         ids = [
-            [row[0]] * pad + list(row) + [0] * room for row, pad in zip(known, padding, strict=True)
+            [known[row][0]] * pad + list(known[row]) + [0] * room
+            for row, pad in zip(self._rows, padding, strict=True)
         ]
         self._ids = torch.tensor(ids, device=model.device)  # (rows, columns)
         self._padding = torch.tensor(padding, device=model.device)[:, None]  # (rows, 1)
-        self._padded = any(padding)
-        self._cache = SlabCache(model.config, self._width + room, self._hear_stops)
-        self._settings = RowSettings([row.sampling for row in rows], model.device)
-        self._builds_mask = can_build_mask(model)
-        self._weight_bytes = int(model.get_memory_footprint())
-        self._shared = count_shared(rows)  # tokens that all prompts begin with, computed once
-        self._lead = SlabCache(model.config, self._shared, self._hear_stops)
+        self._cache = self._new_cache(self._width + room)
+        self._settings = RowSettings([row.sampling for row in self._rows], model.device)
+        self._shared = count_shared(self._rows)  # tokens that all begin with, computed once
+        self._lead = self._new_cache(self._shared)
+        slices = split_rows(lengths, PART_TOKENS.get(model.device.type, PART_TOKENS["cuda"]))
+        self._unread = deque(_Part(rows, lengths[rows.start], self._cache) for rows in slices)
+        if len(slices) > 1:  # one part alone is read where it will stay
+            for part in self._unread:
+                part.cache = self._new_cache(part.width)
+        # of the last columns of the parts that are read, (rows, vocabulary)
+        self._scores: torch.Tensor | None = None
 
     @property
     def finished(self) -> bool:
@@ -91,7 +108,6 @@ class DecodeBatch:
         self._end_stopped()
         if self.finished:
             return
-        self._retire()
         if not self._rows[0].started_at:
             for row in self._rows:
                 row.begin(len(self._rows))
@@ -99,14 +115,16 @@ class DecodeBatch:
         try:
             if self._lead.get_seq_length() < self._shared:
                 self._read_shared()
-                return
-            end = min(self._done + PREFILL_CHUNK, self._width)
-            logits = self._forward(end)
+            elif self._unread:
+                self._read_part(self._unread[0])
+            else:
+                self._retire()
+                self._choose(self._compute(self._cache, slice(None), self._width))
         except _AllStopped:
             self._end_stopped()
-            return
-        if end == self._width:
-            self._choose(logits)
+
+    def _new_cache(self, capacity: int) -> SlabCache:
+        return SlabCache(self._pass.model.config, capacity, self._hear_stops)
 
     def _end_stopped(self) -> None:
         for row in self._rows:
@@ -118,71 +136,56 @@ class DecodeBatch:
             raise _AllStopped
 
     def _read_shared(self) -> None:
-        """Compute a chunk of the common beginning; when it is whole, every row gets a copy."""
+        """Compute a chunk of the common beginning."""
         done = self._lead.get_seq_length()
-        end = min(done + PREFILL_CHUNK, self._shared)
-        columns = torch.arange(done, end, device=self._ids.device)
         row = self._rows[0]
-        ids = torch.tensor([row.prompt_ids[done:end]], device=self._ids.device)
-        self._compute(ids, columns[None], None, self._lead, [row.adapter])
-        if end == self._shared:
-            # the longest rest is computed whole; shorter ones compute a bit of the copy again,
-            # which gives the same
-            self._done = self._shared
-            self._cache.fill(self._lead, self._padding[:, 0].tolist(), self._done)
-
-    def _forward(self, end: int) -> torch.Tensor:
-        """Compute the columns up to `end`; the scores of the last one, (rows, vocabulary)."""
-        columns = torch.arange(self._done, end, device=self._ids.device)
-        logits = self._compute(
-            self._ids[:, self._done : end],
-            (columns - self._padding).clamp(min=0),
-            self._mask(columns, end) if self._needs_mask(len(columns)) else None,
-            self._cache,
-            [row.adapter for row in self._rows],
+        ids = row.prompt_ids[done : min(done + PREFILL_CHUNK, self._shared)]
+        self._pass.compute(
+            torch.tensor([ids], device=self._ids.device),
+            torch.zeros(1, 1, dtype=torch.long, device=self._ids.device),
+            done,
+            self._lead,
+            [row.adapter],
         )
-        self._done = end
-        return logits
 
-    def _compute(
-        self,
-        ids: torch.Tensor,
-        positions: torch.Tensor,
-        mask: torch.Tensor | None,
-        cache: SlabCache,
-        adapters: Sequence[str | None],
-    ) -> torch.Tensor:
-        self._set_adapters(adapters)
-        if ids.device.type == "cpu":
-            threads = wanted_threads(self._weight_bytes, ids.numel(), self._cores)
-            torch.set_num_threads(threads)
-        return self._model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
+    def _read_part(self, part: _Part) -> None:
+        """Compute a chunk of a part's prompts; behind the last part every row gets a token."""
+        if any(row.running for row in self._rows[part.rows]):
+            if self._shared and not part.done:
+                # its longest row's rest is computed whole; shorter ones compute a bit of the copy
+                # again, which gives the same
+                part.done = self._shared
+                padding = self._padding[part.rows, 0] - (self._width - part.width)
+                part.cache.fill(self._lead, padding.tolist(), part.done)
+            end = min(part.done + PREFILL_CHUNK, part.width)
+            scores = self._compute(part.cache, part.rows, end, self._width - part.width)
+            part.done = end
+            if end < part.width:
+                return
+            self._keep_part(part, scores)
+        self._unread.popleft()
+        if not self._unread:
+            assert self._scores is not None  # some row runs, and its part was read
+            self._choose(self._scores)
+            self._scores = None
 
-    def _needs_mask(self, columns: int) -> bool:
-        # On a processor one token without a mask takes torch's way for grouped heads, which is 4
-        # to 8 times slower in bfloat16 than the way that transformers takes with one.
-        on_cpu = self._ids.device.type == "cpu"
-        return self._padded or (on_cpu and columns == 1 and self._builds_mask)
+    def _keep_part(self, part: _Part, scores: torch.Tensor) -> None:
+        if part.cache is not self._cache:
+            self._cache.place(part.cache, part.rows.start, len(self._rows), self._width)
+        if self._scores is None:
+            self._scores = scores.new_zeros(len(self._rows), scores.shape[1])
+        self._scores[part.rows] = scores
 
-    def _mask(self, columns: torch.Tensor, end: int) -> torch.Tensor:
-        before = torch.arange(end, device=columns.device)
-        real = before >= self._padding  # (rows, end)
-        if not self._builds_mask:
-            return real.long()
-        if len(columns) == 1:
-            return real[:, None, None, :]
-        causal = before <= columns[:, None]
-        # a padding column attends to itself: a column that attends to nothing becomes NaN, and
-        # NaN spreads to those that ignore it
-        alone = before == columns[:, None]
-        return ((real[:, None, :] & causal) | alone)[:, None]  # (rows, 1, columns, end)
+    def _compute(self, cache: SlabCache, rows: slice, end: int, first: int = 0) -> torch.Tensor:
+        """Compute some rows' columns behind those in the cache, which begins at `first`."""
+        done = cache.get_seq_length()
+        return self._pass.compute(
+            self._ids[rows, first + done : first + end],
+            self._padding[rows] - first,
+            done,
+            cache,
+            [row.adapter for row in self._rows[rows]],
+        )
 
     def _choose(self, logits: torch.Tensor) -> None:
         """Draw one token a row and hand it out."""
@@ -212,15 +215,22 @@ class DecodeBatch:
             return
         rows = torch.tensor(kept, device=self._ids.device)
         self._padding = self._padding[rows]
-        first = min(int(self._padding.min()), self._done)
+        first = int(self._padding.min())
         self._cache.keep(rows, first)
         self._ids = self._ids[rows, first:]
         self._padding -= first
-        self._padded = bool(self._padding.any())
         self._width -= first
-        self._done -= first
         self._rows = [self._rows[at] for at in kept]
         self._settings = RowSettings([row.sampling for row in self._rows], self._ids.device)
+
+
+def split_rows(lengths: Sequence[int], most_tokens: int) -> list[slice]:
+    """Rows, the longest first, in parts of at most so many tokens with padding, or of one row."""
+    starts = [0]
+    for at in range(1, len(lengths)):
+        if lengths[starts[-1]] * (at + 1 - starts[-1]) > most_tokens:
+            starts.append(at)
+    return [slice(a, b) for a, b in zip(starts, (*starts[1:], len(lengths)), strict=True)]
 
 
 def count_shared(rows: Sequence[LiveRow]) -> int:
@@ -233,12 +243,3 @@ def count_shared(rows: Sequence[LiveRow]) -> int:
     for other in others:
         shared = next((at for at in range(shared) if first[at] != other[at]), shared)
     return shared if shared * len(others) >= SHARED_WORTH else 0
-
-
-def can_build_mask(model: "PreTrainedModel") -> bool:
-    """Whether one mask of our own fits all layers; else transformers makes one for each kind."""
-    config = model.config.get_text_config(decoder=True)
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    slides = getattr(config, "sliding_window", None)
-    takes_ours = config._attn_implementation in ("sdpa", FLOAT32_SCORES)
-    return takes_ours and kinds == {"full_attention"} and not slides

@@ -63,6 +63,20 @@ class SlabLayer(CacheLayerMixin):
             self.values[row, :, start : start + lead.length] = lead.values[0, :, : lead.length]
         self.is_initialized, self.length = True, length
 
+    def place(self, other: "SlabLayer", first_row: int, rows: int, columns: int) -> None:
+        """Take over a layer's rows as those from `first_row` on of `rows`, ending at `columns`."""
+        if not self.is_initialized:
+            self.keys, self.values = (
+                x.new_zeros(rows, x.shape[1], self._capacity, x.shape[3])
+                for x in (other.keys, other.values)
+            )
+            self.is_initialized = True
+        here = slice(first_row, first_row + len(other.keys))
+        there = slice(columns - other.length, columns)
+        self.keys[here, :, there] = other.keys[:, :, : other.length]
+        self.values[here, :, there] = other.values[:, :, : other.length]
+        self.length = columns
+
     def keep(self, rows: torch.Tensor, first_column: int) -> None:
         """Forget all other rows, and the columns before `first_column`."""
         if not self.is_initialized:
@@ -112,6 +126,11 @@ class SlabCache(Cache):
         """Begin with the columns of a one-row cache, put at each row's start; `length` are used."""
         for layer, other in zip(self.layers, lead.layers, strict=True):
             layer.fill(other, starts, length)
+
+    def place(self, other: "SlabCache", first_row: int, rows: int, columns: int) -> None:
+        """Take over a cache's rows as those from `first_row` on of `rows`, ending at `columns`."""
+        for layer, its in zip(self.layers, other.layers, strict=True):
+            layer.place(its, first_row, rows, columns)
 
     def keep(self, rows: torch.Tensor, first_column: int) -> None:
         """Forget all other rows, and the columns before `first_column`."""

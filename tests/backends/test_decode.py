@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from qeu.backends import decode
-from qeu.backends.decode import DecodeBatch, count_shared
+from qeu.backends import decode, forward_pass
+from qeu.backends.decode import DecodeBatch, count_shared, split_rows
+from qeu.backends.forward_pass import ForwardPass
 from qeu.backends.live_row import LiveRow
 from qeu.core.sampling import Sampling
 from tests.backends.tiny_engine import GREEDY, TEXTS, live_rows, load_tiny
@@ -69,15 +70,17 @@ def test_long_prompts_in_chunks_equal_generate(folder, arch, monkeypatch):
 
 def test_a_mask_made_by_transformers_gives_the_same(folder, monkeypatch):
     model, tokenizer = load_tiny(folder, "llama")
-    monkeypatch.setattr(decode, "can_build_mask", lambda model: False)
+    monkeypatch.setattr(forward_pass, "can_build_mask", lambda model: False)
     rows = live_rows(tokenizer, TEXTS, GREEDY)
     assert run(model, rows) == [reference(model, row) for row in rows]
 
 
 def test_no_column_attends_to_nothing(folder):
     model, tokenizer = load_tiny(folder, "llama")
-    batch = DecodeBatch(model, live_rows(tokenizer, TEXTS, GREEDY))
-    mask = batch._mask(torch.arange(0, 20), 20)
+    ends = [len(row.prompt_ids) for row in live_rows(tokenizer, TEXTS, GREEDY)]
+    padding = torch.tensor([[max(ends) - end] for end in ends])
+    assert padding[4] > 10
+    mask = ForwardPass(model, lambda names: None).mask(torch.arange(0, 20), padding)
     # some kernels turn a column without any into NaN, which then spreads
     assert mask.any(-1).all()
     assert not mask[4, 0, 10, :10].any()
@@ -105,6 +108,72 @@ def test_a_common_beginning_is_computed_once_and_gives_the_same(folder, monkeypa
     monkeypatch.undo()
     settings = {"repetition_penalty": PENALISED.repetition_penalty}
     assert found == [reference(model, row, **settings) for row in rows]
+
+
+@pytest.mark.parametrize("shared", ["", TEXTS[2]], ids=["apart", "common beginning"])
+def test_prompts_read_in_parts_of_like_length_give_the_same(folder, monkeypatch, shared):
+    model, tokenizer = load_tiny(folder, "llama")
+    rows = live_rows(tokenizer, [shared + text for text in TEXTS], PENALISED)
+    lengths = [len(row.prompt_ids) for row in rows]
+    monkeypatch.setitem(decode.PART_TOKENS, "cpu", max(lengths))
+    computed = []
+    forward = model.forward
+
+    def counting(*args, **kwargs):
+        computed.append(kwargs["input_ids"].shape)
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(model, "forward", counting)
+    found = run(model, rows)
+    monkeypatch.undo()
+    settings = {"repetition_penalty": PENALISED.repetition_penalty}
+    assert found == [reference(model, row, **settings) for row in rows]
+    prompts = [shape for shape in computed if shape[1] > 1]
+    assert len(prompts) > 2
+    if not shared:
+        # in one part all would be as long as the longest
+        padded = max(lengths) * len(rows)
+        assert sum(shape[0] * shape[1] for shape in prompts) < 0.75 * padded
+        assert sum(lengths) < 0.6 * padded
+
+
+def test_the_prompt_of_rows_that_are_stopped_is_not_read_on(folder, monkeypatch):
+    model, tokenizer = load_tiny(folder, "llama")
+    monkeypatch.setattr(decode, "PREFILL_CHUNK", 8)
+    monkeypatch.setitem(decode.PART_TOKENS, "cpu", 1)
+    stop = threading.Event()
+    rows = [
+        *live_rows(tokenizer, TEXTS[:1], GREEDY),
+        *live_rows(tokenizer, TEXTS[2:3], GREEDY, stop=stop),
+    ]
+    assert len(rows[1].prompt_ids) > len(rows[0].prompt_ids) + 16
+    batch = DecodeBatch(model, rows)
+    batch.step()
+    stop.set()
+    steps = 0
+    while not rows[0].token_ids:
+        batch.step()
+        steps += 1
+    assert steps <= 2 + len(rows[0].prompt_ids) // 8
+    while not batch.finished:
+        batch.step()
+    assert rows[1].finish_reason == "cancelled"
+    assert rows[0].token_ids == reference(model, rows[0])
+
+
+@pytest.mark.parametrize(
+    ("lengths", "parts"),
+    [
+        ([9], [1]),
+        ([9, 9, 9], [2, 1]),
+        ([30, 9, 8, 2], [1, 2, 1]),
+        ([5, 4, 4, 3], [4]),
+    ],
+)
+def test_rows_are_split_by_length(lengths, parts):
+    found = split_rows(lengths, 20)
+    assert [part.stop - part.start for part in found] == parts
+    assert [at for part in found for at in range(part.start, part.stop)] == [*range(len(lengths))]
 
 
 def test_rows_that_end_early_leave_the_others_as_they_are(folder):
