@@ -73,6 +73,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--trainings", type=int, default=3, help="seeds of each kind (3)")
     parser.add_argument("--epochs", type=float, default=EPOCHS)
     parser.add_argument("--texts", type=int, default=1, help="texts a record and training (1)")
+    parser.add_argument(
+        "--one-text", action="store_true",
+        help="ask those who learned reasoning for reasoning and answer in one text, too",
+    )  # fmt: skip
     parser.add_argument("--records", type=int, default=0, help="so many of each split only (all)")
     parser.add_argument("--folder", type=Path, help="keep runs and texts, and go on from them")
     parser.add_argument("--report", type=Path, help=".html or .md to send on")
@@ -175,11 +179,13 @@ def wait_for(folder: RunFolder) -> None:
     )
 
 
-def make_spec(base: str, trainings: int, ids: tuple[int, ...], texts: int) -> EvalSpec:
+def make_spec(
+    base: str, trainings: int, ids: tuple[int, ...], texts: int, one_text: bool = False
+) -> EvalSpec:
     """Each adapter as it is used, the own ones behind the teacher's reasoning too, the base.
 
     Who learned reasoning writes it first and is then asked for the answer behind it; so little
-    training does not teach to go on by itself in one text, which is shown beside.
+    training does not teach to go on by itself in one text, which `one_text` shows beside.
     """
     # whose reasoning, what is written first, and whose adapter
     asked = {
@@ -187,8 +193,9 @@ def make_spec(base: str, trainings: int, ids: tuple[int, ...], texts: int) -> Ev
         "own": ("own", "reasoning", "own"),
         "shuffled": ("own", "reasoning", "shuffled"),
         "given": ("given", "", "own"),
-        "one": ("own", "both", "own"),
     }
+    if one_text:
+        asked["one"] = ("own", "both", "own")
     titles = {
         "none": "learned answers alone",
         "own": "learned reasoning and answers",
@@ -214,14 +221,14 @@ def make_spec(base: str, trainings: int, ids: tuple[int, ...], texts: int) -> Ev
     ]
     return EvalSpec(
         "shipped", tuple(ways), {"ids": list(ids)}, seeds=texts, pairs=tuple(dict.fromkeys(pairs)),
-        sampling=Sampling(max_new_tokens=200),
+        sampling=Sampling(max_new_tokens=200), usefulness=False,
     )  # fmt: skip
 
 
 def test_all(workspace: Workspace, settings: Settings, args: argparse.Namespace) -> Evaluation:
     """Every way on every checkable validation record, trainings of a kind put together."""
     ids = checkable(workspace, "validation", args.records)
-    spec = make_spec(args.base, args.trainings, ids, args.texts)
+    spec = make_spec(args.base, args.trainings, ids, args.texts, args.one_text)
     engines = open_engines(settings, os.environ, Shelf(settings))
     last = [""]
 

@@ -32,7 +32,7 @@ def test_every_twin_sees_as_many_answers_in_as_many_steps(base):
 
 
 def test_the_twins_are_tested_as_they_are_used_and_in_pairs_of_one_seed():
-    spec = make_spec(BASE, 3, (1, 2, 3), 1).checked()
+    spec = make_spec(BASE, 3, (1, 2, 3), 1, one_text=True).checked()
     asked = {way.model.rpartition("@")[2]: way.reasoning for way in spec.ways if way.has_adapter}
     assert asked[f"{NAME}-none-s0"] == "none"
     assert asked[f"{NAME}-shuffled-s2"] == "own"
@@ -40,6 +40,9 @@ def test_the_twins_are_tested_as_they_are_used_and_in_pairs_of_one_seed():
     assert [way.reasoning for way in own] == ["own"] * 3 + ["given"] * 3 + ["own"] * 3
     assert [way.target for way in own] == ["reasoning"] * 3 + [""] * 3 + ["both"] * 3
     assert len({way.group for way in spec.ways if way.group}) == 5
+    quick = make_spec(BASE, 3, (1, 2, 3), 1).checked()
+    assert quick.ways == spec.ways[:-3]
+    assert quick.pairs == spec.pairs
     ways = [spec.ways[at] for pair in spec.pairs for at in pair]
     for left, right in zip(ways[::2], ways[1::2], strict=True):
         assert right.has_adapter

@@ -56,6 +56,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     how.add_argument("--seeds", type=int, metavar="N", help="texts a record (3; greedy: 1)")
     how.add_argument("--limit", type=int, default=0, metavar="N", help="N records, drawn (all)")
     how.add_argument("--no-losses", action="store_true", help="measure no losses")
+    how.add_argument(
+        "--no-usefulness", action="store_true",
+        help="measure no losses behind other reasonings: about half the losses",
+    )  # fmt: skip
     how.add_argument("--exact", action="store_true", help="compute in float32, text by text")
     how.add_argument(
         "--any-split", action="store_true", help="all records, not the validation split alone"
@@ -165,7 +169,7 @@ def read_spec(args: argparse.Namespace) -> EvalSpec:
     seeds = args.seeds if args.seeds is not None else 1 if sampling.is_greedy else 3
     return EvalSpec(
         args.dataset, tuple(ways), where, args.limit, seeds, sampling, not args.no_losses,
-        args.exact, pairs if len(ways) == 2 else (),
+        args.exact, pairs if len(ways) == 2 else (), not args.no_usefulness,
     ).checked()  # fmt: skip
 
 

@@ -93,7 +93,8 @@ class EvalSpec:
 
     `where` is a filter's plain values; `limit` takes so many of the matching records, drawn by
     their identity (0: all). Each record is asked `seeds` times, with seeds 1, 2, … `pairs` are
-    (left, right) places in `ways`, empty: as `default_pairs` tells. `losses` False measures none.
+    (left, right) places in `ways`, empty: as `default_pairs` tells. `losses` False measures none;
+    `usefulness` False leaves out those behind another reasoning and behind none, about half.
     """
 
     dataset: str
@@ -105,6 +106,7 @@ class EvalSpec:
     losses: bool = True
     exact: bool = False
     pairs: tuple[tuple[int, int], ...] = ()
+    usefulness: bool = True
 
     @property
     def compared(self) -> tuple[tuple[int, int], ...]:

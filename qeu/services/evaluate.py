@@ -95,7 +95,7 @@ def evaluate(
     losses: Mapping[str, Loss] = {}
     if spec.losses:
         taker = LossTaker(engines, workspace, spec.exact, stop, on_load)
-        losses = _take_losses(drafts, material, taker, progress)
+        losses = _take_losses(drafts, material, spec, taker, progress)
         if stop.is_set():
             return None
     records = [stored.record for stored in material.records]
@@ -157,6 +157,7 @@ def _write_second(
 def _take_losses(
     drafts: Sequence[_Draft],
     material: Material,
+    spec: EvalSpec,
     taker: LossTaker,
     progress: Callable[[Progress], None],
 ) -> Mapping[str, Loss]:
@@ -164,7 +165,8 @@ def _take_losses(
     for draft in drafts:
         if draft.way.is_local and not draft.error:
             _ask_losses(draft, material.records[draft.record], material)
-    _plan_usefulness(drafts, material)
+    if spec.usefulness:
+        _plan_usefulness(drafts, material)
     asked = {one.key: one for draft in drafts for one in draft.losses.values()}
     asked |= {
         one.key: one for draft in drafts if draft.useful for one in draft.useful.asked.values()

@@ -168,6 +168,8 @@ def _why_not(evaluation: Evaluation, way: WaySummary) -> str:
         )
     if not evaluation.spec.losses:
         return f"{name} is not in the picture: no losses were measured."
+    if not evaluation.spec.usefulness:
+        return f"{name} is not in the picture: its usefulness was not measured."
     return f"{name} is not in the picture: none of its reasonings was measured."
 
 

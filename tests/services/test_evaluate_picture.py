@@ -144,6 +144,10 @@ def test_whose_losses_are_not_known_is_said(workspace, adapters):
     add(workspace, rows(RECORDS))
     alone = run(workspace, Reader(), adapters, [AT_BEST, AS_USED], losses=False)
     assert tell_use(alone) == ["adapter is not in the picture: no losses were measured."]
+    quick = run(workspace, Reader(), adapters, [AT_BEST, AS_USED], usefulness=False)
+    assert tell_use(quick) == ["adapter is not in the picture: its usefulness was not measured."]
+    assert "answer_loss" in quick.ways[1].averages
+    assert not {"useful", "gain"} & set(quick.ways[1].averages)
     hosted = Model(lambda prompt: f"Think of it.\n<|response|>{product(prompt)}")
     hosted.name = "groq/big"
     engines = Engines(hosted, Reader())
