@@ -17,7 +17,8 @@ from qeu.store.run_folders import LOG, RunFolder
 
 WORKER = "qeu.services.train_worker"
 # Heard only at the start of a process: fresh pages for every step cost a third of the speed, and
-# threads that wait by spinning stand in each other's way on a machine that is shared.
+# threads that wait by spinning stand in each other's way on a machine that is shared. What the
+# user's environment says of them stays: a machine that does nothing else gains by spinning.
 MEMORY_AND_THREADS = {
     "GOMP_SPINCOUNT": "0",
     "MALLOC_MMAP_THRESHOLD_": "8589934592",
@@ -83,7 +84,7 @@ def worker_environment(settings: Settings, environ: Mapping[str, str]) -> dict[s
         "QEU_CACHE": str(settings.cache_dir.absolute()),
         "QEU_ADAPTERS": str(settings.adapters.absolute()),
     }
-    return {**environ, **MEMORY_AND_THREADS, **_QUIET, **ours, "PYTHONPATH": found}
+    return {**MEMORY_AND_THREADS, **environ, **_QUIET, **ours, "PYTHONPATH": found}
 
 
 def accelerate_command(folder: RunFolder, processes: int) -> str:

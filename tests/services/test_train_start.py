@@ -209,6 +209,8 @@ def test_the_worker_outlives_who_started_it(home, base):
 def test_a_worker_gets_what_memory_and_threads_need(home):
     found = worker_environment(Settings(), {"PATH": "/bin", "PYTHONPATH": "/mine"})
     assert MEMORY_AND_THREADS.items() <= found.items()
+    alone = worker_environment(Settings(), {"GOMP_SPINCOUNT": "20000"})
+    assert alone["GOMP_SPINCOUNT"] == "20000"
     assert found["HF_HUB_OFFLINE"] == "1"
     assert found["PATH"] == "/bin"
     assert found["PYTHONPATH"].endswith(f"{os.pathsep}/mine")
