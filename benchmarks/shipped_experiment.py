@@ -6,7 +6,7 @@ program can check: one learns the answer alone (`none`), one its reasoning and t
 one another record's reasoning and the answer (`shuffled`, the placebo). All see every answer as
 often, in the same order and in as many steps: a step is four records, whatever their lengths.
 They are tested as they are really used, on the checkable validation records, with the base at its
-best beside them, and behind a teacher's reasoning as well. About 20 minutes on 2
+best beside them, and behind a teacher's reasoning as well. About 25 minutes on 2
 cores that do nothing else (beside other work set GOMP_SPINCOUNT=0). With `--folder`, what was
 stopped goes on where it was; `--base phi-2` does the same on a GPU.
 """

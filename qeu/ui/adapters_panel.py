@@ -40,6 +40,7 @@ ASK_JS = (
     " const typed = {};"
     " for (const box of element.querySelectorAll('[data-name]'))"
     "  typed[box.dataset.name] = box.type === 'checkbox' ? box.checked : box.value;"
+    " if (button.dataset.ask.startsWith('evaluate\\n')) qeuToggleSidebar('models');"
     " trigger('submit', { ask: button.dataset.ask, typed }); });"
 )
 Typed = Mapping[str, object]
@@ -106,7 +107,7 @@ class AdaptersPanel:
         elif asked == "stop":
             self.context.sessions.of(request).stop(PLACE)
             yield {self.work: gr.skip()}
-        else:
+        else:  # closed, or turned away from: what is evaluated is the Evaluate tab's
             yield self._closed()
 
     def _open(self, name: str, typed: Typed, request: gr.Request) -> Iterator[Updates]:

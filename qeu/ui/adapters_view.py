@@ -15,6 +15,7 @@ def open_html(name: str, language: str) -> str:
 
 def menu_html(name: str, folder: str, said: str, language: str) -> str:
     """All that can be done with an adapter; `folder` is offered for a merge, `said` stands last."""
+    evaluate = _button("evaluate", name, text("evaluate.do", language))
     zip_ = _button("zip", name, text("adapters.zip", language))
     merge = _button("merge", name, text("adapters.merge", language))
     plan = _button("plan", name, text("adapters.push", language))
@@ -24,7 +25,7 @@ def menu_html(name: str, folder: str, said: str, language: str) -> str:
     public = escape(text("adapters.push.public", language))
     return _frame(
         name,
-        f'<div class="q-do">{zip_}{delete}</div>'
+        f'<div class="q-do">{evaluate}{zip_}{delete}</div>'
         f'<div class="q-do">{where}{merge}</div>'
         f'<div class="q-do">{repo}<label class="q-tick"><input type="checkbox" '
         f'data-name="public">{public}</label>{plan}</div>{said}',

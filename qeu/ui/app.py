@@ -199,7 +199,8 @@ def _build(demo: gr.Blocks, context: Context, say: Words) -> None:
     reasoning.wire(reasoning_tab)
     train.wire(train_tab, tabs)
     evaluate.wire(evaluate_tab, tabs)
-    evaluate.follow_runs(train.runs.list, tabs, evaluate_parts)
+    menu = drawer.manage.work if drawer.manage else None
+    evaluate.follow_adapters(train.runs.list, menu, tabs, evaluate_parts)
     use = SweepUse(actions.form, compare.view, tabs, evaluate_parts)
     sweep.wire(sweep_tab, evaluate_parts, evaluate_tab, tabs, use)
     if sweep.form:

@@ -206,8 +206,10 @@ class EvaluateTab:
         state = _state(data[self.state]) | {"number": int(number), "mark": ""}
         return self._show({**data, self.state: state}, request)
 
-    def follow_runs(self, runs: gr.HTML, tabs: gr.Tabs, parts: gr.Tabs | None = None) -> None:
-        """Turn to this tab with a run's adapter chosen, where that is clicked in the list.
+    def follow_adapters(
+        self, runs: gr.HTML, menu: gr.HTML | None, tabs: gr.Tabs, parts: gr.Tabs | None = None
+    ) -> None:
+        """Turn to this tab with an adapter chosen, where its run or its menu asks for that.
 
         Of the tab's `parts`, if it has any, this is the first one.
         """
@@ -219,14 +221,22 @@ class EvaluateTab:
             turned[parts] = gr.update(selected="verdict")
         changed = {*turned, self.state, form.base_dd, form.others_dd}
 
+        def turn(asked: str, name: str) -> Updates:
+            if asked != "evaluate":
+                return {self.state: gr.skip()}
+            return form.about_adapter(name) | {self.state: {"filled": True}} | turned
+
         def on_run(event: gr.EventData) -> Updates:
             act = event._data if isinstance(event._data, dict) else {}
-            if act.get("do") != "evaluate":
-                return {self.state: gr.skip()}
-            chosen = form.about_adapter(str(act.get("value") or ""))
-            return chosen | {self.state: {"filled": True}} | turned
+            return turn(str(act.get("do")), str(act.get("value") or ""))
+
+        def on_menu(event: gr.EventData) -> Updates:
+            asked, _, name = str(event.ask).partition("\n")
+            return turn(asked, name)
 
         runs.select(on_run, None, changed, **MANY)
+        if menu is not None:
+            menu.submit(on_menu, None, changed, **MANY)
 
     def _show(self, data: Data, request: gr.Request, opening: bool = False) -> Updates:
         language, state = language_of(request), _state(data[self.state])

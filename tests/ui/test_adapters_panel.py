@@ -72,7 +72,7 @@ def asks(html: str) -> set[str]:
 def test_every_adapter_has_a_button_and_its_menu_offers_all(page: Page) -> None:
     assert asks(page.drawer.show("smollm2-135m", ask())[page.drawer.adapters]) == {"open"}
     html = page.said("open")
-    assert asks(html) == {"zip", "merge", "plan", "ask_delete", "close"}
+    assert asks(html) == {"evaluate", "zip", "merge", "plan", "ask_delete", "close"}
     assert f'value="{page.context.settings.home / "merged" / "poems"}"' in html
     assert page.said("close") == ""
 

@@ -81,6 +81,16 @@ def test_a_finished_run_leads_to_its_evaluation(page) -> None:
     page.locator("#evaluate-about", has_text="ways of asking").wait_for()
 
 
+def test_an_adapters_menu_leads_to_its_evaluation_and_the_drawer_closes(page) -> None:
+    page.locator("#models-btn").click()
+    page.locator("#models-adapters button").first.click()
+    page.locator("#models-adapter-list [data-ask^='open\nthinks-first']").click()
+    page.locator("#adapters-work [data-ask^='evaluate\n']").click()
+    page.locator("#evaluate-others", has_text="thinks-first").wait_for()
+    page.locator("#evaluate-about", has_text="ways of asking").wait_for()
+    page.wait_for_function("!document.querySelector('#models.open')")
+
+
 def test_a_narrow_screen_needs_no_sideways_scrolling(browser, address: str) -> None:
     with visited(browser, address + "?__theme=dark", NARROW, "ja-JP") as page:
         page.get_by_role("tab", name="評価").first.click()

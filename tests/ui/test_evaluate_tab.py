@@ -31,20 +31,22 @@ HTML = '<img src=x onerror="alert(1)">${2}{{x}}'
 
 
 @cache
-def build(public: bool) -> tuple[Context, EvaluateTab, dict[object, object], Handler, gr.Tabs]:
+def build(
+    public: bool,
+) -> tuple[Context, EvaluateTab, dict[object, object], dict[str, Handler], gr.Tabs]:
     """The tab in a page of its own, once, with the values that controls have at first."""
     context = Context(Settings(public=public), None)  # type: ignore[arg-type]
     with gr.Blocks() as demo:
         with gr.Tabs() as tabs:
             with gr.Tab():
-                runs = gr.HTML(js_on_load="")
+                runs, menu = gr.HTML(js_on_load=""), gr.HTML(js_on_load="")
             with gr.Tab(id="evaluate") as tab:
                 made = EvaluateTab(context, Words(gr.I18n(en=dict(words("en")))))
         made.wire(tab, tabs)
-        made.follow_runs(runs, tabs)
+        made.follow_adapters(runs, menu, tabs)
     data = {block: block.value for block in demo.blocks.values() if hasattr(block, "value")}
-    linked = next((one.fn for one in demo.fns.values() if one.name == "on_run"), None)
-    return context, made, data, linked, tabs  # type: ignore[return-value]
+    links = {one.name: one.fn for one in demo.fns.values() if one.name in ("on_run", "on_menu")}
+    return context, made, data, links, tabs  # type: ignore[return-value]
 
 
 class Shelf(Engines):
@@ -336,12 +338,15 @@ def test_records_where_ways_disagree_come_first(page: Page):
 
 def test_a_run_of_the_train_tab_leads_here(page: Page):
     make_adapter(page.context.settings.adapters, "songs")
-    on_run, tabs = build(False)[3:]
+    links, tabs = build(False)[3:]
     page.data[page.tab.state] = {}
     page.set(others_dd=[])
 
     def click(do: str, value: str) -> dict[object, object]:
-        return on_run(SimpleNamespace(_data={"do": do, "value": value}))
+        seen = links["on_run"](SimpleNamespace(_data={"do": do, "value": value}))
+        menu = links["on_menu"](SimpleNamespace(ask=f"{do}\n{value}", typed={}))
+        assert str(menu) == str(seen)  # the adapter's menu leads here, too
+        return seen
 
     seen = click("evaluate", "songs")
     assert seen[tabs]["selected"] == "evaluate"

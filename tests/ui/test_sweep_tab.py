@@ -615,7 +615,7 @@ def test_a_runs_evaluation_is_turned_to_whichever_part_stood_open(tmp_path: Path
         ):  # fmt: skip
             evaluate = EvaluateTab(context, Words(gr.I18n(en=dict(words("en")))))
         evaluate.wire(tab, tabs)
-        evaluate.follow_runs(runs, tabs, parts)
+        evaluate.follow_adapters(runs, None, tabs, parts)
     on_run = next(one.fn for one in demo.fns.values() if one.name == "on_run")
     updates = on_run(act_of("evaluate", "poems"))
     assert updates[tabs]["selected"] == "evaluate"
