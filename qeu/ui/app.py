@@ -1,5 +1,6 @@
 """The page as a whole: header, sampling sidebar, models drawer, tabs, and how it is launched."""
 
+import gc
 import os
 import threading
 from pathlib import Path
@@ -106,6 +107,8 @@ def serve(settings: Settings) -> None:
         raise QeuError(
             f"Ports {ports[0]} to {ports[-1]} are all taken. Set QEU_PORT to a free one."
         )
+    gc.freeze()  # what stands now stays: later looks for garbage pass it by
+    gc.enable()
     print(f"QEU Playground is at {link or address} (Ctrl-C ends it).", flush=True)
     if warning := access_warning(settings, link):
         print(warning, flush=True)

@@ -84,8 +84,8 @@ def test_a_finished_run_leads_to_its_evaluation(page) -> None:
 def test_an_adapters_menu_leads_to_its_evaluation_and_the_drawer_closes(page) -> None:
     page.locator("#models-btn").click()
     page.locator("#models-adapters button").first.click()
-    page.locator("#models-adapter-list [data-ask^='open\nthinks-first']").click()
-    page.locator("#adapters-work [data-ask^='evaluate\n']").click()
+    page.locator("#models-adapter-list [data-ask^=open][data-ask$=thinks-first]").click()
+    page.locator("#adapters-work [data-ask^=evaluate]").click()
     page.locator("#evaluate-others", has_text="thinks-first").wait_for()
     page.locator("#evaluate-about", has_text="ways of asking").wait_for()
     page.wait_for_function("!document.querySelector('#models.open')")
