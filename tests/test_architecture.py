@@ -39,7 +39,7 @@ HEAVY = {
     "trl",
 }
 # These compute with tensors from their first line on; local.py imports them when a model is there.
-TENSOR_FILES = {"sampler", "decode", "kv_cache", "packed_linear"}
+TENSOR_FILES = {"decode", "forward_pass", "kv_cache", "packed_linear", "sampler"}
 LIGHT = ["qeu", "qeu.services.compare", "qeu.services.export", "qeu.services.fit", "qeu.__main__"]
 
 
