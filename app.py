@@ -6,6 +6,7 @@ import sys
 
 if __name__ == "__main__":
     # All that is imported and built stays: to look for garbage in it is a fifth of the start.
+    # `serve` switches the looking on again when the page stands.
     gc.disable()
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -65,8 +65,8 @@ _MEASURES = (
     "length",
 )
 _LOOK_S = 1.0
-# Threads that wait for each other look so often before they sleep: on a machine that does nothing
-# else training is half as fast again, beside other work several times slower.
+# Threads that wait for each other look so often before they sleep: training is faster for it on a
+# machine that does nothing else, and much slower beside other work.
 _SPIN = "20000"
 
 

@@ -84,6 +84,13 @@ def test_left_and_right_are_a_pair_of_their_own(call):
     assert "answer_loss" not in found["ways"][0]["averages"]
 
 
+def test_usefulness_can_be_left_out(call):
+    found = json.loads(call(*ASKED, "--seeds", "1", "--no-usefulness", "--json"))
+    assert found["spec"]["usefulness"] is False
+    whole = json.loads(call(*ASKED, "--seeds", "1", "--json"))
+    assert whole["spec"]["usefulness"] is True
+
+
 def test_report_texts_and_card_are_written(call, tmp_path):
     call(
         *ASKED, "--seeds", "1", "--limit", "7", "--report", "r.html", "--texts", "t.jsonl",

@@ -42,28 +42,30 @@ class ForwardPass:
         if ids.device.type == "cpu":
             threads = wanted_threads(self._weight_bytes, ids.numel(), self._cores)
             torch.set_num_threads(threads)
-        columns = torch.arange(done, done + ids.shape[1], device=ids.device)
+        end = done + ids.shape[1]
+        columns = torch.arange(done, end, device=ids.device)
         return self.model(
             input_ids=ids,
-            attention_mask=self.mask(columns, padding),
+            attention_mask=self.mask(columns, end, padding),
             position_ids=(columns - padding).clamp(min=0),
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
 
-    def mask(self, columns: torch.Tensor, padding: torch.Tensor) -> torch.Tensor | None:
-        """What `columns` may look at, (rows, 1, columns, all so far); None where nothing is hidden.
+    def mask(self, columns: torch.Tensor, end: int, padding: torch.Tensor) -> torch.Tensor | None:
+        """What `columns`, the last ones before `end`, may look at; None where nothing is hidden.
 
-        Transformers makes it of (rows, all so far) where ours does not fit all layers.
+        (rows, 1, columns, end); where ours does not fit all layers (rows, end), of which
+        transformers makes one for each kind.
         """
         # On a processor one token without a mask takes torch's way for grouped heads, which is 4
         # to 8 times slower in bfloat16 than the way that transformers takes with one.
         alone = len(columns) == 1 and padding.device.type == "cpu" and self._builds_mask
         if not alone and not padding.any():
             return None
-        before = torch.arange(int(columns[-1]) + 1, device=columns.device)
-        real = before >= padding  # (rows, all so far)
+        before = torch.arange(end, device=columns.device)
+        real = before >= padding  # (rows, end)
         if not self._builds_mask:
             return real.long()
         if len(columns) == 1:

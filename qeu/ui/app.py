@@ -108,7 +108,7 @@ def serve(settings: Settings) -> None:
             f"Ports {ports[0]} to {ports[-1]} are all taken. Set QEU_PORT to a free one."
         )
     gc.freeze()  # what stands now stays: later looks for garbage pass it by
-    gc.enable()
+    gc.enable()  # app.py starts without
     print(f"QEU Playground is at {link or address} (Ctrl-C ends it).", flush=True)
     if warning := access_warning(settings, link):
         print(warning, flush=True)

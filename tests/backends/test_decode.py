@@ -80,7 +80,7 @@ def test_no_column_attends_to_nothing(folder):
     ends = [len(row.prompt_ids) for row in live_rows(tokenizer, TEXTS, GREEDY)]
     padding = torch.tensor([[max(ends) - end] for end in ends])
     assert padding[4] > 10
-    mask = ForwardPass(model, lambda names: None).mask(torch.arange(0, 20), padding)
+    mask = ForwardPass(model, lambda names: None).mask(torch.arange(0, 20), 20, padding)
     # some kernels turn a column without any into NaN, which then spreads
     assert mask.any(-1).all()
     assert not mask[4, 0, 10, :10].any()

@@ -1,175 +1,35 @@
-"""The sweep by its handlers: a real store, a written-down model, no browser."""
+"""The sweep by its handlers, from the order to Compare: no browser."""
 
 import re
 import threading
 import time
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 
-from qeu.core.generation import Generation
 from qeu.core.roles import ROLES
 from qeu.core.sampling import Sampling
 from qeu.core.settings import Settings
 from qeu.core.sweep_spec import SweepPrompt
-from qeu.services.compare import SIDES, Comparison, SideSettings
+from qeu.services.compare import Comparison, SideSettings
 from qeu.store.sweeps import OPEN, list_sweeps, set_sweep_state
-from qeu.ui.compare_form import CompareForm, QuestionForm, SideForm
 from qeu.ui.context import Context, Words
 from qeu.ui.evaluate_tab import EvaluateTab
-from qeu.ui.sampling_form import SamplingForm
-from qeu.ui.sessions import Sessions
-from qeu.ui.strings import LANGUAGES, words
-from qeu.ui.sweep_map_view import MOST_COLUMNS, MOST_ROWS
+from qeu.ui.strings import words
 from qeu.ui.sweep_reader import SweepReader
-from qeu.ui.sweep_tab import SweepTab
-from qeu.ui.sweep_use import SweepUse
 from tests.services.evaluate_home import add, rows
-from tests.services.job_engine import failed
-from tests.services.test_sweep import Model, by_temperature
-from tests.services.test_usefulness import STUDENT, Engines
-from tests.ui.test_evaluate_tab import HTML, PATIENCE_S
-
-GRID = {"temperature": "0, 0.7, 1", "top_p": "0.9, 1"}
-
-
-def act_of(do: str, value: object) -> SimpleNamespace:
-    """A click within our own HTML as the page tells of it."""
-    return SimpleNamespace(_data={"do": do, "value": str(value)})
-
-
-class Built:
-    """The part in a page of its own, built once, with the values that controls have at first."""
-
-    def __init__(self, public: bool) -> None:
-        self.context = Context(Settings(public=public), None)  # type: ignore[arg-type]
-        say = Words(gr.I18n(en=dict(words("en"))))
-        with gr.Blocks() as demo:
-            sampling, exact = SamplingForm(say, "common"), gr.Checkbox(False)
-            roles = {role: gr.Textbox(ROLES[role].text) for role in ROLES}
-            with gr.Tabs() as self.tabs:
-                with gr.Tab(id="compare"):
-                    question, notice = QuestionForm(say), gr.HTML()
-                    sides = {name: SideForm(say, name, []) for name in SIDES}
-                    self.compare = CompareForm(question, sides, sampling, exact, roles)
-                with gr.Tab(id="evaluate") as tab, gr.Tabs() as self.parts:
-                    with gr.Tab(id="verdict"):
-                        gr.HTML()
-                    with gr.Tab(id="sweep") as part:
-                        self.sweep = SweepTab(self.context, say, sampling, exact, roles)
-            view = SimpleNamespace(notice=notice)
-            use = SweepUse(self.compare, view, self.tabs, self.parts)  # type: ignore[arg-type]
-            self.notice, self.button = notice, gr.Button()
-            self.sweep.wire(part, self.parts, tab, self.tabs, use)
-            if self.sweep.form:
-                use.wire(self.button, self.sweep.form, self.sweep.state)
-        self.data = {b: b.value for b in demo.blocks.values() if hasattr(b, "value")}
-        self.handlers = {one.name: one.fn for one in demo.fns.values()}
-
-
-@cache
-def build(public: bool) -> Built:
-    return Built(public)
-
-
-class Page:
-    """One visitor's view: what the controls hold, what handlers made of it."""
-
-    def __init__(self, home: Path, public: bool = False, language: str = "en") -> None:
-        self.built = build(public)
-        self.context, self.tab, self.form = (
-            self.built.context, self.built.sweep, self.built.sweep.form,
-        )  # fmt: skip
-        self.model = Model(by_temperature)
-        self.context.settings = Settings(home=home, adapters=home / "adapters", public=public)
-        self.context.shelf = Engines(self.model)  # type: ignore[assignment]
-        self.context.sessions = Sessions()
-        for name in ("workspace", "sweeps", "limits"):
-            self.context.__dict__.pop(name, None)
-        self.data = dict(self.built.data)
-        self.speak(language)
-
-    def speak(self, language: str) -> None:
-        headers = {"accept-language": language}
-        self.request = SimpleNamespace(session_hash="a", cookies={}, headers=headers)
-
-    def again(self) -> None:
-        """Another page of the same person, just opened."""
-        self.data = dict(self.built.data)
-        self.do(self.tab.on_open)
-
-    def set(self, **changes: object) -> None:
-        self.data.update({getattr(self.form, name): value for name, value in changes.items()})
-
-    def grid(self, **written: str) -> None:
-        assert self.form
-        self.data.update({box: written.get(n, "") for n, box in self.form.grid_boxes.items()})
-
-    def do(self, handler, *more: object) -> dict[object, object]:
-        """Run a handler; the last update of every component, kept as its value."""
-        return self.keep(handler(self.data, *more, self.request))
-
-    def keep(self, updates: dict[object, object]) -> dict[object, object]:
-        for block, update in updates.items():
-            is_update = isinstance(update, dict) and "__type__" in update
-            if not is_update or "value" in update:
-                self.data[block] = update["value"] if is_update else update
-        return updates
-
-    def act(self, do: str, value: object) -> dict[object, object]:
-        return self.do(self.tab.on_act, act_of(do, value))
-
-    def text_act(self, do: str, value: object) -> dict[object, object]:
-        return self.keep(
-            self.tab.on_text(self.data[self.tab.state], act_of(do, value), self.request)
-        )
-
-    def run(self) -> None:
-        """Start, and look again until it has ended."""
-        self.do(self.tab.on_start)
-        self.wait()
-
-    def wait(self) -> None:
-        end = time.monotonic() + PATIENCE_S
-        while self.context.sweeps.running:
-            assert time.monotonic() < end, self.shown(self.tab.line)
-            time.sleep(0.005)
-        if "q-error" not in self.html(self.tab.line):
-            self.do(self.tab.on_tick)
-
-    def html(self, block: object) -> str:
-        return str(self.data[block] or "")
-
-    def shown(self, block: object) -> str:
-        return " ".join(re.sub(r"<[^>]+>", " ", self.html(block)).split())
-
-    @property
-    def about(self) -> str:
-        return re.sub(r"<[^>]+>", "", self.tab.on_change(self.data, self.request))
-
-    def fields(self) -> list[str]:
-        """What stands on the fields of the map, row by row."""
-        found = re.findall(r"<button[^>]*data-do=\"field\"[^>]*>(.*?)</button>", self.report)
-        return [re.sub(r"<[^>]+>", "", one) for one in found]
-
-    @property
-    def report(self) -> str:
-        return self.html(self.tab.report)
+from tests.services.test_sweep import by_temperature
+from tests.services.test_usefulness import STUDENT
+from tests.ui.sweep_page import Page, act_of, opened
+from tests.ui.test_evaluate_tab import PATIENCE_S
 
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
-    page = Page(tmp_path / "home")
-    page.do(page.tab.on_open)
-    page.set(models_dd=[STUDENT], seeds_num=2, instruction_box="What is 6 times 7?")
-    page.set(reference_box="42")
-    page.grid(**GRID)
-    yield page
-    page.context.end_jobs()
+    with opened(tmp_path / "home") as page:
+        yield page
 
 
 class TestOrder:
@@ -277,163 +137,6 @@ class TestOrder:
         page.do(page.tab.on_start)
         page.wait()
         assert "no-such-model" in page.shown(page.tab.line)
-
-
-class TestMap:
-    def test_values_signs_and_what_can_be_told(self, page: Page) -> None:
-        page.run()
-        assert page.fields() == ["100%★", "100%★", "100%≈", "100%≈", "0%≈", "0%≈"]
-        assert page.report.count('class="q-few"') == 6
-        told = page.shown(page.tab.report)
-        assert "Too few samples to tell" in told
-        assert "at least 6 are needed" in told
-        assert 'aria-label="Temperature 0.7, Top-p 0.9 · 100%' in page.report
-        assert "too few samples to tell" in page.report
-        page.act("measure", "length")
-        assert "★" not in "".join(page.fields())
-
-    def test_enough_samples_tell_and_are_not_hatched(self, page: Page) -> None:
-        page.set(seeds_num=12)
-        page.grid(temperature="0.7, 1")
-        page.run()
-        assert page.fields() == ["100%★", "0%"]
-        assert "q-few" not in page.report.split('class="q-heat-legend"')[0]
-        assert "Temperature 0.7 (100%) is best" in page.shown(page.tab.report)
-
-    def test_axes_change_places(self, page: Page) -> None:
-        page.run()
-        before = page.fields()
-        page.act("column", "temperature")
-        assert page.fields() == [before[0], before[2], before[4], before[1], before[3], before[5]]
-        page.act("row", "temperature")
-        assert page.fields() == before
-
-    def test_a_third_axis_is_averaged_or_held(self, page: Page) -> None:
-        page.model.say = lambda sampling: "It is 42." if sampling.top_k == 10 else "Perhaps."
-        page.grid(temperature="0.7, 1", top_p="0.9, 1", top_k="10, 20")
-        page.run()
-        page.act("row", "temperature")
-        page.act("column", "top_p")
-        assert page.fields() == ["50%"] * 4
-        assert "averaged over: Top-k" in page.shown(page.tab.report)
-        page.act("field", "1,0")
-        told = page.shown(page.tab.texts)
-        assert "mean of 2 cells" in told
-        assert "Temperature 1, Top-p 0.9, Top-k 10 100%" in told
-        number = re.findall(r'data-do="cell" data-value="(\d+)"', page.html(page.tab.texts))[1]
-        page.text_act("cell", number)
-        assert page.shown(page.tab.texts).endswith("Perhaps.")
-        page.act("fix", "top_k:1")
-        assert [one.rstrip("≈★") for one in page.fields()] == ["0%"] * 4
-        page.act("field", "1,0")
-        assert "Temperature 1, Top-p 0.9, Top-k 20" in page.shown(page.tab.texts)
-        page.act("fix", "top_k:-1")
-        assert page.fields() == ["50%"] * 4
-
-    def test_shades_go_from_the_lowest_value_to_the_highest(self, page: Page) -> None:
-        page.model.say = lambda sampling: "It is 42." + " And more." * int(sampling.top_k)
-        page.grid(top_k="2, 3, 6")
-        page.set(seeds_num=1)
-        page.run()
-        page.act("measure", "length")
-        shades = [float(one) for one in re.findall(r"--v:([0-9.]+)", page.report)]
-        assert shades == [0, 0.25, 1]
-        page.act("measure", "right")
-        assert len(set(re.findall(r"--v:([0-9.]+)", page.report))) == 1
-
-    def test_nonsense_from_a_browser_changes_nothing(self, page: Page) -> None:
-        page.run()
-        before = page.fields()
-        for do, value in (
-            ("measure", "beauty"), ("row", "nose"), ("fix", "top_p:x"), ("field", "9,9"),
-            ("field", "a"), ("cell", "77"), ("cell", "x"), ("show", "9999"), ("explode", "1"),
-        ):  # fmt: skip
-            page.act(do, value)
-            page.data[page.tab.state] = {}
-            page.do(page.tab.on_tick)
-            assert page.fields() == before, (do, value)
-        for value in ("1:5:1:left", "1:0:9:left", "77:0:1:left"):
-            assert set(page.text_act("use", value)) == {page.tab.texts}, value
-            assert "q-error" in page.html(page.tab.texts), value
-        for value in ("", "a:b:c:left", "1:0:1", "1:0:1:middle"):
-            assert set(page.text_act("use", value)) == {page.tab.state}, value
-
-    def test_every_cell_stands_in_the_table_the_best_first(self, page: Page) -> None:
-        page.run()
-        names = re.findall(r'data-do="cell" data-value="(\d+)"', page.report)
-        assert names == ["1", "2", "3", "4", "5"]
-        page.act("measure", "distinct_1")
-        assert "distinct-1" in page.shown(page.tab.report)
-        page.act("cell", 5)
-        assert page.shown(page.tab.texts).startswith("cell 5 Temperature 1, Top-p 1")
-
-    def test_a_map_too_large_to_be_read_is_cut_and_says_so(self, page: Page) -> None:
-        temperatures = [f"{at / 100:g}" for at in range(1, MOST_ROWS + 6)]
-        page.grid(temperature=",".join(temperatures), top_k="5, 6")
-        page.set(seeds_num=1)
-        page.run()
-        page.act("column", "top_k")
-        assert len(page.fields()) == MOST_ROWS * 2
-        page.act("column", "temperature")
-        assert len(page.fields()) == MOST_COLUMNS * 2
-        assert f"first 2 rows and {MOST_COLUMNS} columns" in page.shown(page.tab.report)
-
-    def test_files_hold_every_cell(self, page: Page) -> None:
-        page.run()
-        table = Path(str(page.data[page.tab.csv_btn])).read_text("utf-8").splitlines()
-        assert len(table) == 1 + 6
-        assert '"results"' in Path(str(page.data[page.tab.json_btn])).read_text("utf-8")
-
-
-class TestReading:
-    def test_a_field_opens_its_texts(self, page: Page) -> None:
-        page.run()
-        page.act("field", "2,1")
-        told = page.shown(page.tab.texts)
-        assert told.startswith("cell 5 Temperature 1, Top-p 1")
-        assert "Perhaps 1?" in told
-        assert "Perhaps 2?" in told
-        assert "✗ not right" in told
-        assert page.report.count('aria-pressed="true"') == 2  # on the map and in the table
-        page.act("field", "0,1")
-        assert "✓ right" in page.shown(page.tab.texts)
-        # both fields of temperature 0 are the same cell
-        assert page.report.count('aria-pressed="true"') == 3
-
-    def test_nothing_that_was_written_is_executed(self, page: Page) -> None:
-        page.model.say = lambda sampling: HTML
-        page.set(instruction_box=HTML, models_dd=[STUDENT])
-        page.run()
-        page.act("field", "0,0")
-        for block in (page.tab.report, page.tab.texts):
-            assert "<img" not in page.html(block)
-            assert "${" not in page.html(block)
-        assert "onerror" in page.shown(page.tab.texts)
-
-    def test_texts_that_failed_say_why(self, page: Page) -> None:
-        def write(sampling: Sampling) -> str | Generation:
-            return failed("The server broke.") if sampling.seed == 2 else "It is 42."
-
-        page.model.say = write
-        page.grid(temperature="0.7, 1")
-        page.run()
-        assert "Missing texts: 2. The server broke." in page.shown(page.tab.report)
-        page.act("field", "0,0")
-        told = page.shown(page.tab.texts)
-        assert "1 × The server broke." in told
-        assert "seed 2 open in Compare The server broke." in told
-
-    @pytest.mark.parametrize("language", LANGUAGES)
-    def test_it_speaks_every_language(self, page: Page, language: str) -> None:
-        page.run()
-        page.speak(language)
-        page.do(page.tab.on_language)
-        page.act("field", "1,0")
-        known = words(language)
-        assert known["sweep.too_few"] in page.report
-        assert known["evaluate.measure.right"] in page.report
-        assert known["sweep.use"] in page.shown(page.tab.texts)
-        assert known["sweep.chip.right"] in page.shown(page.tab.texts)
 
 
 class TestGoingOn:
